@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+# libvmbus: plain GNU make and any C11 compiler that knows GCC's __atomic builtins. `make help` says what each target does.
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+# ---- What you may set -------------------------------------------------------------------------------------------------------------------
+
+BUILD ?= build
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DESTDIR ?=
+CROSS_COMPILE ?=
+CFLAGS ?= -O2 -g
+# `make WERROR=` where a newer compiler has new warnings.
+WERROR ?= -Werror
+# `make SANITIZE=address,undefined BUILD=build/sanitize`
+SANITIZE ?=
+# Seconds for each fuzz target.
+T ?= 60
+# `make V=1` prints the commands.
+V ?=
+
+ifeq ($(origin CC),default)
+CC := $(if $(CROSS_COMPILE),$(CROSS_COMPILE)gcc,cc)
+endif
+ifeq ($(origin AR),default)
+AR := $(CROSS_COMPILE)ar
+endif
+NM ?= $(CROSS_COMPILE)nm
+
+# ---- Version: from the header; stops when vmbus.map disagrees -------------------------------------------------------------------------------
+
+VERSION := $(shell scripts/version)
+ifeq ($(VERSION),)
+$(error no version; see the message above)
+endif
+# The ABI: before 1.0 a break bumps it.
+SOVERSION := 0
+
+# ---- Flags ----------------------------------------------------------------------------------------------------------------------------------
+
+WARNINGS := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
+SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+BASE_FLAGS = $(WARNINGS) -Iinclude $(CPPFLAGS) $(CFLAGS) $(SANITIZERS)
+# The library: no C library, nothing exported but what vmbus.map lists. One set of objects serves the static and the shared library.
+# LIB_FLAGS: how a variant of it differs (see "Tests").
+LIB_CFLAGS = $(BASE_FLAGS) -ffreestanding -fPIC -fvisibility=hidden $(LIB_FLAGS)
+# Harness, tests and examples are ordinary programs.
+PROGRAM_CFLAGS = $(BASE_FLAGS) -D_GNU_SOURCE= -I. -Iharness -pthread $(LIB_FLAGS)
+LINK = $(CC) $(CFLAGS) $(SANITIZERS) $(LDFLAGS) -pthread -o $@
+
+say = @printf '  %-5s %s\n' $(1) $(2)
+Q := $(if $(V),,@)
+
+# ---- What there is --------------------------------------------------------------------------------------------------------------------------
+
+include lib/sources.mk
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+LIB_OBJECTS := $(call objects,$(VMBUS_SOURCES))
+STATIC := $(BUILD)/libvmbus.a
+SHARED := $(BUILD)/libvmbus.so.$(VERSION)
+HARNESS_OBJECTS := $(call objects,$(wildcard harness/*.c))
+HARNESS := $(BUILD)/libharness.a
+
+# Tests: test/<area>/test_*.c with Criterion; test/threads/*.c plain; other C files beside the tests help them. Scripts, quick and slow.
+TEST_SOURCES := $(wildcard test/*/test_*.c)
+THREAD_SOURCES := $(wildcard test/threads/*.c)
+HELPER_OBJECTS := $(call objects,$(filter-out $(TEST_SOURCES) $(THREAD_SOURCES),$(wildcard test/*/*.c)))
+HELPERS := $(BUILD)/libhelpers.a
+TESTS := $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
+THREAD_TESTS := $(patsubst %.c,$(BUILD)/%,$(THREAD_SOURCES))
+QUICK_SCRIPTS := $(wildcard test/scripts/*.sh)
+SLOW_SCRIPTS := $(wildcard test/full/*.sh)
+
+# Examples: a directory is a program, but for those with rules of their own.
+EXAMPLE_NAMES := $(filter-out kvm-linux,$(patsubst examples/%/,%,$(sort $(dir $(wildcard examples/*/*.c)))))
+EXAMPLES := $(patsubst %,$(BUILD)/examples/%,$(EXAMPLE_NAMES))
+
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard fuzz/*.c))
+
+# ---- Library ----------------------------------------------------------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(STATIC) $(SHARED) $(BUILD)/vmbus.pc ## static and shared library, in build/
+
+$(BUILD)/obj/lib/%.o: PART_CFLAGS = $(LIB_CFLAGS)
+$(BUILD)/obj/%.o: PART_CFLAGS = $(PROGRAM_CFLAGS)
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(PART_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Changes only when compiler or flags do; then everything is built again.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(LIB_CFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(LIB_CFLAGS) $(LDFLAGS)' >$@
+
+# An archive is made anew, so that no member outlives its source; appending (q), so that files of one name in two folders both get in.
+define archive
+@mkdir -p $(@D)
+@rm -f $@
+$(call say,AR,$@)
+$(Q)$(AR) qcs $@ $(filter %.o,$^)
+endef
+
+$(STATIC): $(LIB_OBJECTS) lib/sources.mk
+	$(archive)
+
+$(HARNESS): $(HARNESS_OBJECTS) $(BUILD)/flags
+	$(archive)
+
+$(HELPERS): $(HELPER_OBJECTS) $(BUILD)/flags
+	$(archive)
+
+$(SHARED): $(LIB_OBJECTS) vmbus.map lib/sources.mk
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -shared -Wl,-soname,libvmbus.so.$(SOVERSION) -Wl,--version-script=vmbus.map $(if $(SANITIZE),,-Wl,-z,defs) $(LIB_OBJECTS)
+	@ln -sf $(@F) $(BUILD)/libvmbus.so.$(SOVERSION)
+	@ln -sf libvmbus.so.$(SOVERSION) $(BUILD)/libvmbus.so
+
+$(BUILD)/vmbus.pc: vmbus.pc.in include/vmbus.h Makefile FORCE
+	@mkdir -p $(@D)
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+
+# ---- Examples and demonstrations ----------------------------------------------------------------------------------------------------------------
+
+.PHONY: examples demo demo-linux
+examples: $(EXAMPLES) ## the programs of examples/
+
+define example
+$(BUILD)/examples/$(1): $(call objects,$(wildcard examples/$(1)/*.c))
+endef
+$(foreach name,$(EXAMPLE_NAMES),$(eval $(call example,$(name))))
+
+$(EXAMPLES): $(HARNESS) $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $(filter %.o,$^) $(HARNESS) $(STATIC) $(LDLIBS)
+
+demo: $(BUILD)/examples/loopback ## both ends of a bus in one process: needs a compiler and make only, takes seconds
+	@$<
+
+# ---- examples/kvm-linux: three static programs, for they run in the guest's emulated host as well; x86-64 only. Its script runs them ---------------
+
+KVM_DIR := $(BUILD)/kvm-linux
+KVM_HOSTEND := $(patsubst %,examples/kvm-linux/%.c,hostend hostlink mail serve ic) $(wildcard examples/kvm-linux/dev_*.c)
+KVM_QEXIT := examples/kvm-linux/qexit.c
+KVM_VMM := $(filter-out $(KVM_HOSTEND) $(KVM_QEXIT),$(wildcard examples/kvm-linux/*.c))
+KVM_PROGRAMS := $(if $(SANITIZE),,$(if $(filter x86_64,$(shell uname -m)),$(patsubst %,$(KVM_DIR)/%,vmm hostend qexit)))
+KVM_RUN = VMB_LINUX_DIR='$(abspath $(BUILD)/linux)' examples/kvm-linux/run -b '$(abspath $(KVM_DIR))'
+
+$(KVM_DIR)/vmm: $(call objects,$(KVM_VMM))
+$(KVM_DIR)/hostend: $(call objects,$(KVM_HOSTEND)) $(STATIC)
+$(KVM_DIR)/qexit: $(call objects,$(KVM_QEXIT))
+$(KVM_PROGRAMS):
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -static $(filter %.o,$^) $(filter %.a,$^)
+
+examples: $(KVM_PROGRAMS)
+
+demo-linux: $(KVM_PROGRAMS) ## a stock Linux guest on the host end: drivers, disk, shutdown; under 60 s after `make deps`
+	@$(KVM_RUN) demo
+
+test-linux: $(KVM_PROGRAMS) ## the real-guest scenarios, all of them
+	@$(KVM_RUN)
+
+# ---- Tests ------------------------------------------------------------------------------------------------------------------------------------
+
+.PHONY: deps test test-full test-linux test-mutation sanitize check-house check-freestanding fuzz programs
+deps: ## print the Debian packages that the tests need; install what is missing, as root and without NO_INSTALL=1
+	@scripts/deps
+
+# A library built differently for one area of tests: test/<area>/lib.flags holds the flags, for example -DVMB_CHECKED or a port of env.h.
+AREAS := $(patsubst test/%/,%,$(sort $(dir $(TEST_SOURCES) $(THREAD_SOURCES))))
+area_library = $(if $(wildcard test/$(1)/lib.flags),$(BUILD)/variant/$(1)/libvmbus.a,$(STATIC))
+define area
+$(patsubst %.c,$(BUILD)/%,$(filter test/$(1)/%,$(TEST_SOURCES) $(THREAD_SOURCES))): $(call area_library,$(1))
+$(BUILD)/obj/test/$(1)/%.o: PART_CFLAGS = $(PROGRAM_CFLAGS) $(shell cat test/$(1)/lib.flags 2>/dev/null)
+endef
+$(foreach name,$(AREAS),$(eval $(call area,$(name))))
+
+$(BUILD)/variant/%/libvmbus.a: FORCE
+	@$(MAKE) BUILD=$(BUILD)/variant/$* LIB_FLAGS='-iquote . $(shell cat test/$*/lib.flags)' $@
+
+$(TESTS): TEST_LIBRARY = -lcriterion
+$(TESTS) $(THREAD_TESTS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(HELPERS) $(HARNESS)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $< -Wl,--start-group $(HELPERS) $(HARNESS) $(filter %/libvmbus.a,$^) -Wl,--end-group $(TEST_LIBRARY) $(LDLIBS)
+
+programs: $(TESTS) $(THREAD_TESTS) $(EXAMPLES) $(KVM_PROGRAMS) all ## build everything that the tests run, without running it
+
+test: ## all tests that take up to 10 minutes together; installs what `make deps` lists if root
+	@scripts/deps test
+	@$(MAKE) programs
+	@rm -f $(BUILD)/test.result
+	@$(MAKE) $(BUILD)/test.result
+	@read passed failed skipped <$(BUILD)/test.result; [ "$$failed" -eq 0 ]
+
+# The totals of the last run of these, also of one that failed. test-full takes them over while no program has changed since.
+$(BUILD)/test.result: $(TESTS) $(THREAD_TESTS) $(EXAMPLES) $(KVM_PROGRAMS) $(STATIC) $(SHARED) $(QUICK_SCRIPTS) test/counts test/run README.md
+	@BUILD=$(BUILD) test/run -o $@ $(TESTS) $(THREAD_TESTS) $(QUICK_SCRIPTS) || true
+
+test-full: ## everything: test (unless just run), sanitizers, mutations, freestanding checks, all real-guest tests
+	@scripts/deps test
+	@$(MAKE) programs
+	@$(MAKE) $(BUILD)/test.result
+	@BUILD=$(BUILD) test/run -a $(BUILD)/test.result $(SLOW_SCRIPTS)
+
+test-mutation: ## break one rule of lib/ at a time: a named test must turn red
+	@scripts/mutate $(BUILD)/mutation test/mutations/*.mut
+
+sanitize: ## the whole suite under address and undefined-behaviour sanitizers, the thread tests under the thread sanitizer
+	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' sanitize-threads || true
+	@$(MAKE) BUILD=$(BUILD)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' sanitize-programs
+	@test/run -a $(BUILD)/tsan/result $(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(TESTS) $(THREAD_TESTS))
+
+.PHONY: sanitize-threads sanitize-programs
+sanitize-threads: $(THREAD_TESTS)
+	@test/run -o $(BUILD)/result $(THREAD_TESTS)
+sanitize-programs: $(TESTS) $(THREAD_TESTS)
+
+check-house: all ## sources.mk, vmbus.map, header and exported symbols agree; rules for source files
+	@scripts/check-house $(BUILD)
+
+check-freestanding: ## undefined symbols, static data, stack frames, code size; the header alone: two compilers, three processors
+	@scripts/check-freestanding $(BUILD)/freestanding
+
+# ---- Fuzzing: clang's libFuzzer ------------------------------------------------------------------------------------------------------------------
+
+CLANG ?= clang
+fuzz: $(FUZZERS) ## run each fuzz target for T seconds (60)
+	@scripts/fuzz $(T) $(FUZZERS)
+
+$(FUZZERS): $(BUILD)/fuzz/%: fuzz/%.c $(VMBUS_SOURCES) $(wildcard include/*.h lib/*.h lib/*/*.h harness/*.[ch])
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(WARNINGS) -D_GNU_SOURCE= -Iinclude -I. -Iharness -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-pthread -o $@ $< $(wildcard harness/*.c) $(VMBUS_SOURCES)
+
+# ---- One file ------------------------------------------------------------------------------------------------------------------------------------
+
+.PHONY: amalgamation
+amalgamation: ## the library as one file: build/amalgamation/vmbus.c and vmbus.h
+	@scripts/amalgamate $(BUILD)/amalgamation $(VMBUS_SOURCES)
+	@$(CC) $(LIB_CFLAGS) -I$(BUILD)/amalgamation -c -o $(BUILD)/amalgamation/vmbus.o $(BUILD)/amalgamation/vmbus.c
+
+# ---- Installation ----------------------------------------------------------------------------------------------------------------------------------
+
+.PHONY: install uninstall clean help
+install: all ## header, libraries and vmbus.pc to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR
+	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	install -m 644 include/vmbus.h '$(DESTDIR)$(INCLUDEDIR)/vmbus.h'
+	install -m 644 $(STATIC) '$(DESTDIR)$(LIBDIR)/libvmbus.a'
+	install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)/libvmbus.so.$(VERSION)'
+	ln -sf libvmbus.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/libvmbus.so.$(SOVERSION)'
+	ln -sf libvmbus.so.$(SOVERSION) '$(DESTDIR)$(LIBDIR)/libvmbus.so'
+	install -m 644 $(BUILD)/vmbus.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/vmbus.pc'
+
+uninstall: ## remove what install put there
+	rm -f '$(DESTDIR)$(INCLUDEDIR)/vmbus.h' '$(DESTDIR)$(LIBDIR)/libvmbus.a' '$(DESTDIR)$(LIBDIR)/libvmbus.so.$(VERSION)' \
+		'$(DESTDIR)$(LIBDIR)/libvmbus.so.$(SOVERSION)' '$(DESTDIR)$(LIBDIR)/libvmbus.so' '$(DESTDIR)$(LIBDIR)/pkgconfig/vmbus.pc'
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+help: ## this list
+	@echo 'libvmbus $(VERSION). Settings: CC CFLAGS CPPFLAGS LDFLAGS AR CROSS_COMPILE BUILD PREFIX LIBDIR INCLUDEDIR DESTDIR WERROR'
+	@awk -F ': [^#]*## |:[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: FORCE
+FORCE:
+
+-include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(HARNESS_OBJECTS) $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES) $(THREAD_SOURCES)) \
+	$(call objects,$(wildcard examples/*/*.c)))

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * A SCSI disk: requests are in-band or GPA-direct packets with a vstor packet as payload, answers are completions with the same. Requests
+ * are first collected, then executed, so that many are in flight. One disk: path 0, target 0, LUN 0. devices.md 8
+ */
+#include "device.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { DEPTH = 64, WORDS = 160, BLOCK = 512, MAX_TRANSFER = 0x40000, VSTOR = 64, SRB = 12, CDB = SRB + 16 };
+enum operation { OP_COMPLETE = 1, OP_EXECUTE = 3, OP_RESET_LUN = 4, OP_RESET_ADAPTER = 5, OP_RESET_BUS = 6, OP_BEGIN = 7, OP_END = 8,
+		 OP_VERSION = 9, OP_PROPERTIES = 10 };
+enum { SRB_SUCCESS = 1, SRB_ERROR = 4, SRB_INVALID_LUN = 0x20, SRB_SENSE_VALID = 0x80 };
+#define STATUS_REVISION_MISMATCH 0xc0000059u
+#define STATUS_INVALID_REQUEST 0xc0000010u
+
+struct request {
+	uint64_t id;
+	uint8_t vstor[VSTOR];
+	uint64_t words[WORDS];    /* the packet's list outlives the packet */
+	struct vmb_packet packet; /* for vmb_packet_read and vmb_packet_write */
+};
+
+struct disk {
+	struct request queue[DEPTH];
+	unsigned queued, deepest;
+	unsigned long requests, reads, writes, errors;
+	uint64_t bytes_read, bytes_written;
+	unsigned version;
+};
+
+static uint64_t big(const uint8_t *p, unsigned bytes) /* SCSI is big-endian */
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < bytes; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+static void put_big(uint8_t *p, uint64_t v, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		p[i] = (uint8_t)(v >> 8 * (bytes - 1 - i));
+}
+
+static uint32_t little(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static void put_little(uint8_t *p, uint32_t v, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		p[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* ---- SCSI. Each command leaves srb status, scsi status and transfer length in the vstor packet. */
+
+static void fail_sense(struct request *q, uint8_t key, uint8_t asc)
+{
+	uint8_t *srb = q->vstor + SRB;
+
+	srb[2] = SRB_ERROR | SRB_SENSE_VALID;
+	srb[3] = 2; /* check condition */
+	srb[9] = 18;
+	put_little(srb + 12, 0, 4);
+	memset(srb + 16, 0, 20);
+	srb[16] = 0x70;
+	srb[18] = key;
+	srb[23] = 10;
+	srb[28] = asc;
+}
+
+/* Data for the guest, at most what it has room for. */
+static void give(struct device *d, struct request *q, const void *data, uint32_t n)
+{
+	uint32_t room = little(q->vstor + SRB + 12);
+
+	if (n > room)
+		n = room;
+	if (vmb_packet_write(&q->packet, NULL, d->host->memory, 0, data, n) < 0) {
+		fail_sense(q, 5, 0x24);
+		return;
+	}
+	put_little(q->vstor + SRB + 12, n, 4);
+}
+
+static void inquiry(struct device *d, struct request *q, int present)
+{
+	uint8_t data[36] = { (uint8_t)(present ? 0 : 0x7f), 0, 5, 2, 31 };
+
+	if (q->vstor[CDB + 1] & 1) { /* vital product data: none */
+		fail_sense(q, 5, 0x24);
+		return;
+	}
+	memcpy(data + 8, "libvmbusexample disk    0001", 28);
+	give(d, q, data, sizeof data);
+}
+
+static void capacity(struct device *d, struct request *q, int wide)
+{
+	uint8_t data[32] = { 0 };
+	uint64_t last = d->host->disk_bytes / BLOCK - 1;
+
+	put_big(data, wide || last < 0xffffffff ? last : 0xffffffff, wide ? 8 : 4);
+	put_big(data + (wide ? 8 : 4), BLOCK, 4);
+	give(d, q, data, wide ? 32 : 8);
+}
+
+static void transfer(struct device *d, struct request *q, int writing, uint64_t lba, uint64_t blocks)
+{
+	struct disk *k = d->state;
+	uint64_t size = d->host->disk_bytes / BLOCK;
+	uint32_t bytes = (uint32_t)blocks * BLOCK;
+	uint8_t *at;
+	int r;
+
+	if (lba > size || blocks > size - lba) {
+		fail_sense(q, 5, 0x21); /* out of range */
+		return;
+	}
+	if (blocks > MAX_TRANSFER / BLOCK || bytes > vmb_packet_bytes(&q->packet)) {
+		fail_sense(q, 5, 0x24);
+		return;
+	}
+	at = (uint8_t *)d->host->disk + lba * BLOCK;
+	r = writing ? vmb_packet_read(&q->packet, NULL, d->host->memory, 0, at, bytes)
+		    : vmb_packet_write(&q->packet, NULL, d->host->memory, 0, at, bytes);
+	if (r < 0) {
+		fail_sense(q, 5, 0x24);
+		return;
+	}
+	*(writing ? &k->writes : &k->reads) += 1;
+	*(writing ? &k->bytes_written : &k->bytes_read) += bytes;
+	put_little(q->vstor + SRB + 12, bytes, 4);
+}
+
+static void execute(struct device *d, struct request *q)
+{
+	uint8_t *srb = q->vstor + SRB;
+	const uint8_t *cdb = q->vstor + CDB;
+	static const uint8_t luns[16] = { 0, 0, 0, 8 };
+	int present = srb[5] == 0 && srb[6] == 0 && srb[7] == 0;
+
+	srb[2] = SRB_SUCCESS;
+	srb[3] = 0;
+	if (cdb[0] == 0x12) {
+		inquiry(d, q, present);
+		return;
+	}
+	if (!present) {
+		srb[2] = SRB_INVALID_LUN;
+		put_little(srb + 12, 0, 4);
+		return;
+	}
+	switch (cdb[0]) {
+	case 0x00: /* TEST UNIT READY */
+	case 0x35: /* SYNCHRONIZE CACHE: the image is memory */
+		put_little(srb + 12, 0, 4);
+		break;
+	case 0xa0: /* REPORT LUNS */
+		give(d, q, luns, sizeof luns);
+		break;
+	case 0x25: /* READ CAPACITY (10) */
+		capacity(d, q, 0);
+		break;
+	case 0x9e: /* SERVICE ACTION IN: READ CAPACITY (16) */
+		if ((cdb[1] & 0x1f) == 0x10)
+			capacity(d, q, 1);
+		else
+			fail_sense(q, 5, 0x24);
+		break;
+	case 0x28: /* READ, WRITE (10) */
+	case 0x2a:
+		transfer(d, q, cdb[0] == 0x2a, big(cdb + 2, 4), big(cdb + 7, 2));
+		break;
+	case 0x88: /* READ, WRITE (16) */
+	case 0x8a:
+		transfer(d, q, cdb[0] == 0x8a, big(cdb + 2, 8), big(cdb + 10, 4));
+		break;
+	default:
+		fail_sense(q, 5, 0x20); /* no such command */
+	}
+}
+
+/* ---- vstor packets */
+
+static void answer_properties(uint8_t *vstor)
+{
+	memset(vstor + SRB, 0, VSTOR - SRB);
+	put_little(vstor + SRB + 12, MAX_TRANSFER, 4); /* no sub-channels, no flags */
+}
+
+static void run(struct device *d, struct request *q)
+{
+	struct disk *k = d->state;
+	uint32_t status = 0, version;
+
+	switch (little(q->vstor)) {
+	case OP_BEGIN:
+	case OP_END:
+	case OP_RESET_LUN:
+	case OP_RESET_ADAPTER:
+	case OP_RESET_BUS:
+		break;
+	case OP_VERSION:
+		version = little(q->vstor + SRB) & 0xffff;
+		if (version == 0x0602 || version == 0x0600 || version == 0x0501)
+			k->version = version;
+		else
+			status = STATUS_REVISION_MISMATCH;
+		break;
+	case OP_PROPERTIES:
+		answer_properties(q->vstor);
+		break;
+	case OP_EXECUTE:
+		k->requests++;
+		execute(d, q);
+		k->errors += q->vstor[SRB + 2] != SRB_SUCCESS;
+		break;
+	default:
+		status = STATUS_INVALID_REQUEST;
+	}
+	put_little(q->vstor, OP_COMPLETE, 4);
+	put_little(q->vstor + 8, status, 4);
+}
+
+static int storvsp_drained(struct device *d)
+{
+	struct disk *k = d->state;
+	int r = 0;
+
+	if (k->queued > k->deepest)
+		k->deepest = k->queued;
+	for (unsigned i = 0; i < k->queued && r >= 0; i++) {
+		struct request *q = &k->queue[i];
+		struct vmb_packet answer = { .kind = VMB_PKT_COMPLETION, .id = q->id, .payload = q->vstor, .len = VSTOR };
+
+		run(d, q);
+		r = device_send(d, &answer);
+	}
+	k->queued = 0;
+	return r;
+}
+
+static int storvsp_packet(struct device *d, const struct vmb_packet *p)
+{
+	struct disk *k = d->state;
+	struct request *q = &k->queue[k->queued];
+
+	if (!(p->flags & VMB_PKT_WANTS_REPLY) || p->list.count > WORDS)
+		return 0; /* nothing that we could answer */
+	memset(q->vstor, 0, VSTOR);
+	memcpy(q->vstor, p->payload, p->len < VSTOR ? p->len : VSTOR); /* old guests send 48 bytes */
+	q->id = p->id;
+	q->packet = *p;
+	q->packet.payload = NULL;
+	q->packet.list.words = q->words;
+	if (p->list.count)
+		memcpy(q->words, p->list.words, p->list.count * sizeof *q->words);
+	return ++k->queued == DEPTH ? storvsp_drained(d) : 0;
+}
+
+static int storvsp_open(struct device *d)
+{
+	(void)d; /* the guest speaks first */
+	return 0;
+}
+
+static void storvsp_close(struct device *d)
+{
+	const struct disk *k = d->state;
+
+	d->measure = k->deepest;
+	d->content = k->version != 0;
+	snprintf(d->result, sizeof d->result, "version=%u.%u requests=%lu reads=%lu writes=%lu read=%llu written=%llu errors=%lu in_flight=%u",
+		 k->version >> 8, k->version & 0xff, k->requests, k->reads, k->writes, (unsigned long long)k->bytes_read,
+		 (unsigned long long)k->bytes_written, k->errors, k->deepest);
+}
+
+const struct device_ops dev_storvsp = {
+	.name = "storvsp", .class_id = VMB_CLASS_SCSI, .offer_flags = 0, .state_bytes = sizeof(struct disk),
+	.open = storvsp_open, .packet = storvsp_packet, .drained = storvsp_drained, .close = storvsp_close,
+};

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+#
+# usage: scenarios.sh KIT
+#
+# Runs the scenarios that KIT/list names, one guest each, wherever there is a usable /dev/kvm: on the machine itself or in L1.
+# KIT holds vmm, hostend, vmlinuz, l2.cpio, scenarios/ and list. Every line meant for people begins with "VMB: ".
+# Exit status 0: all passed.
+#
+# A scenario is a shell script that runs in the guest as root; status 0 passes. Comments in it say what it needs:
+#	#: cpus 1 2         run it once with each number of vCPUs (1)
+#	#: cmdline WORDS    more words for the guest's kernel command line
+#	#: host WORDS       arguments of the host end
+#	#: resets N         resets of the guest that are part of the plan (0)
+#	#: ram MIB          (256)
+#	#: limit SECONDS    (60)
+# It passes when the guest's script, the host end and the VMM are all content. Lines that guest or host end begin with
+# "VMB-NOTE: " are shown, pass or fail.
+
+kit=$1
+tmp=$(mktemp -d)
+passed=0
+failed=0
+
+# field FILE KEY DEFAULT
+field()
+{
+	value=$(sed -n "s/^#: $2 *//p" "$1" | head -n 1)
+	echo "${value:-$3}"
+}
+
+# said FILE PATTERN: what a guest's serial line ends in is CR LF
+said()
+{
+	tr -d '\r' <"$1" | grep -q "$2"
+}
+
+tell_failure()
+{
+	echo "VMB: FAIL $1: $2"
+	echo "VMB: --- $1: VMM and host end say"
+	tail -n 20 "$tmp/errors" | sed 's/^/VMB: | /'
+	echo "VMB: --- $1: the guest's console ends with"
+	tr -d '\r' <"$tmp/console" | tail -n 60 | sed 's/^/VMB: | /'
+}
+
+# run_one NAME VCPUS
+run_one()
+{
+	file=$kit/scenarios/$1
+	limit=$(field "$file" limit 60)
+	start=$(cut -d ' ' -f 1 /proc/uptime)
+	: >"$tmp/console"
+	# Unquoted: words.
+	timeout -k 2 "$limit" "$kit/vmm" -k "$kit/vmlinuz" -i "$kit/l2.cpio" -c "$2" -m "$(field "$file" ram 256)" \
+		-r "$(field "$file" resets 0)" -o "$tmp/console" \
+		-a "console=ttyS0 quiet panic=-1 nokaslr scenario=$1 $(field "$file" cmdline)" \
+		-- "$kit/hostend" $(field "$file" host) >"$tmp/errors" 2>&1 </dev/null
+	status=$?
+	seconds=$(cut -d ' ' -f 1 /proc/uptime | awk -v s="$start" '{ printf "%.1f", $1 - s }')
+	cat "$tmp/console" "$tmp/errors" | tr -d '\r' | sed -n "s/^VMB-NOTE: /VMB: $1@$2: /p"
+	case $status in
+	0) why="the guest's script failed" ;;
+	3) why="the guest was reset" ;;
+	4) why="the host end failed" ;;
+	124 | 137 | 143) why="not finished within $limit s" ;;
+	*) why="VMM exit status $status" ;;
+	esac
+	if [ $status -eq 0 ] && said "$tmp/console" '^VMB-L2: result 0$'; then
+		echo "VMB: ok   $1@$2 ($seconds s)"
+		passed=$((passed + 1))
+	else
+		tell_failure "$1@$2" "$why ($seconds s)"
+		failed=$((failed + 1))
+	fi
+}
+
+for name in $(cat "$kit/list"); do
+	for vcpus in $(field "$kit/scenarios/$name" cpus 1); do
+		run_one "$name" "$vcpus"
+	done
+done
+rm -r "$tmp"
+echo "VMB: $passed passed, $failed failed"
+[ $failed -eq 0 ]

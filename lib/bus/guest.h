@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * The guest end: its state, and what its files do for one another. control-plane.md 7.1, 8, 10, 12.5, 19, gpadl.md 7.
+ *
+ *   guest.c            storage, init, end, info; entering and leaving a [control] call
+ *   guest_message.c    the host's messages: admission and dispatch
+ *   guest_connect.c    contact, version ladder, UNLOAD
+ *   guest_offer.c      slots, handles, channel ids, offers, rescind, release
+ *   guest_open.c       OPEN, CLOSE, MODIFY: the life of a channel object
+ *   guest_gpadl.c      page lists: the arena while announcing, creation, tear-down
+ *   guest_post.c       messages on their way to the host
+ *   guest_event.c      events on their way to the embedder; time
+ *   guest_interrupt.c  [any]: event flags, the interrupt page, signals to the host
+ *
+ * Everything that can wait for something is a numbered object: the connection, the decliner (which refuses offers that there is no slot
+ * for), channels, page lists, and records of handles that are gone. A message or an event is never stored: an object stands in the queue
+ * and is asked, when its turn comes, what it has to say.
+ *
+ * What the host may still have of a channel is kept apart from what the embedder has of it. OPEN_OUT and HOST_OPEN, and the states of page
+ * lists, say the first; OBJECT, RELEASED, `untold` and the events not yet given out say the second. vmbi_guest_channel_step looks at both
+ * after each change and does what has become possible, until nothing is left and the id can go back.
+ *
+ * A post that ended with HV_STATUS_TIMEOUT may have arrived (control-plane.md 1.2). It is repeated, and its answer is taken all the same.
+ */
+#ifndef VMBI_GUEST_H
+#define VMBI_GUEST_H
+
+#include "bus.h"
+#include "../protocol/message.h"
+#include "../gpadl/gpadl.h"
+#include "../synic/synic.h"
+#include "../channel/channel.h"
+
+#define VMBI_GUEST_TRIES 100u           /* posts of one message, at most. control-plane.md 1.2 */
+#define VMBI_GUEST_FIRST_GPADL 0xe1e10u /* where ids start, as in other guests. gpadl.md 7.2 */
+#define VMBI_GUEST_MAX_GPADLS 65535u
+
+/* vmb_guest.state: VMB_BUS_*, and after UNLOAD has been queued: */
+#define VMBI_GUEST_UNLOADING 6u
+
+/* Object numbers. Channels come first, so that a channel's number is its slot. */
+#define VMBI_GUEST_NODE_CONNECTION(g) ((g)->cfg.max_channels + 1)
+#define VMBI_GUEST_NODE_DECLINER(g) ((g)->cfg.max_channels + 2)
+#define VMBI_GUEST_NODE_GPADL(g, k) ((g)->cfg.max_channels + 2 + (k))
+#define VMBI_GUEST_NODE_GONE(g, k) ((g)->cfg.max_channels + 2 + (g)->cfg.max_gpadls + (k))
+
+/* What became of a post. */
+#define VMBI_GUEST_SENT 0
+#define VMBI_GUEST_MAYBE 1  /* and it is tried again */
+#define VMBI_GUEST_FAILED 2 /* for good */
+
+/* vmbi_gc.state */
+#define VMBI_GC_IDLE 0u     /* offered, no channel object */
+#define VMBI_GC_CREATING 1u /* the ring's list is being announced */
+#define VMBI_GC_OPENING 2u  /* OPEN is queued or unanswered */
+#define VMBI_GC_OPEN 3u
+#define VMBI_GC_FAILED 4u   /* the open came to nothing; the object is still out */
+#define VMBI_GC_CLOSING 5u  /* the object was given back */
+#define VMBI_GC_CLOSED 6u   /* EV_CLOSED is queued */
+
+/* vmbi_gc.flags */
+#define VMBI_GC_SEEN 0x1u          /* EV_OFFER was given out */
+#define VMBI_GC_RELEASED 0x2u      /* by the embedder, or never shown to it */
+#define VMBI_GC_RESCINDED 0x4u     /* by the host */
+#define VMBI_GC_ABANDONED 0x8u     /* the embedder has been asked to stop: rescinded, or disconnecting */
+#define VMBI_GC_OBJECT 0x10u       /* the channel object is with its owner */
+#define VMBI_GC_OPEN_OUT 0x20u     /* the host may have an OPEN that it has not answered */
+#define VMBI_GC_OPEN_LOST 0x40u    /* and we do not wait for the answer any more */
+#define VMBI_GC_HOST_OPEN 0x80u    /* the host has it open: it needs a CLOSE */
+#define VMBI_GC_CLOSE_FAILED 0x100u /* and cannot be told so */
+#define VMBI_GC_MODIFY_OUT 0x200u
+#define VMBI_GC_MODIFY_LOST 0x400u
+#define VMBI_GC_TARGET 0x800u      /* EV_TARGET is owed */
+#define VMBI_GC_MAYBE 0x1000u      /* the message that is being repeated may have arrived */
+#define VMBI_GC_LEAK 0x2000u       /* EV_CLOSED will say VMB_ELEAK */
+
+/* Events not given out yet, in the order in which one object gives them. */
+#define VMBI_GE_OFFER 0x1u
+#define VMBI_GE_OPENED 0x2u
+#define VMBI_GE_TARGET 0x4u
+#define VMBI_GE_RESCINDED 0x8u
+#define VMBI_GE_CLOSED 0x10u
+#define VMBI_GE_GPADL 0x1u
+#define VMBI_GE_DOWN 0x2u
+#define VMBI_GE_DISCONNECTED 0x1u
+#define VMBI_GE_CONNECTED 0x2u
+#define VMBI_GE_OFFERS_DONE 0x4u
+#define VMBI_GE_GONE 0x1u
+
+struct vmbi_gc { /* one offered channel */
+	/* read by [any] inside the gate, and by the object's owner: written only while the gate is closed and the object is not out */
+	struct vmbi_gate gate;
+	uint32_t id;            /* the wire's */
+	uint64_t user;
+	struct vmb_guest *guest;
+	uint32_t signal_connection;
+	uint32_t signal_page;   /* 1: set the id's bit in the interrupt page, too */
+	uint32_t signal_monitor; /* monitor id + 1: set that bit instead; 0: none */
+
+	/* control's own, on lines of its own */
+	uint32_t state __attribute__((aligned(64)));
+	uint32_t flags;
+	uint32_t generation;
+	uint32_t send;          /* type of the message that is to be sent; 0: none */
+	uint32_t next;          /* free list */
+	uint32_t gpadls;        /* first of its page lists, the ring's too */
+	uint32_t untold;        /* how many of those the embedder does not know to be down */
+	uint32_t ring;          /* its list; after a leak, what is left of it */
+	uint32_t open_id, tx_pages;
+	uint32_t target_vp, new_vp;
+	int32_t open_status, target_status;
+	uint32_t open_said, target_said; /* by the wire */
+	uint32_t dedicated;     /* is_dedicated of the offer */
+	struct vmb_channel *object;
+	uint8_t user_data[120];
+	struct vmb_offer offer;
+};
+
+/* vmbi_gg.state: what the host may have of the list. */
+#define VMBI_GG_FREE 0u
+#define VMBI_GG_ANNOUNCE 1u /* messages are left to send */
+#define VMBI_GG_CREATE 2u   /* all sent, not answered */
+#define VMBI_GG_ALIVE 3u
+#define VMBI_GG_TEARDOWN 4u /* to be sent */
+#define VMBI_GG_TEARING 5u  /* sent, not answered */
+#define VMBI_GG_SETTLED 6u  /* nothing, and no answer will come */
+#define VMBI_GG_BURNT 7u    /* a part that we can neither finish nor take back. gpadl.md 4 */
+
+/* vmbi_gg.flags */
+#define VMBI_GG_RING 0x1u
+#define VMBI_GG_CANCELLED 0x2u /* nobody wants it: tear it down as soon as it is there */
+#define VMBI_GG_READY 0x4u     /* the embedder knows that it was created, or has asked for its end: the last event is EV_GPADL_DOWN */
+#define VMBI_GG_FINAL 0x8u     /* the last event is queued or was given out */
+#define VMBI_GG_TOLD 0x40u     /* it was given out */
+#define VMBI_GG_UNSURE 0x10u   /* some message may have arrived twice: a refusal proves nothing */
+#define VMBI_GG_MAYBE 0x20u    /* the message that is being repeated may have arrived */
+
+struct vmbi_gg { /* one page list, of a ring or of the embedder's */
+	uint32_t id;
+	uint32_t channel;       /* slot */
+	uint32_t state, flags;
+	uint32_t first, words, ranges; /* in the arena, while announcing */
+	uint32_t sent;          /* messages */
+	uint32_t next, prev;    /* of the same channel; next: free list */
+	int32_t status;         /* of the last event */
+	uint32_t said;          /* by the wire */
+};
+
+struct vmb_guest {
+	/* [any] */
+	uint32_t scan;          /* words of event flags that are looked at; 0: not connected */
+	uint32_t by_page;       /* 1: below 2.4 */
+	uint32_t *ids;          /* channel id -> slot, two in a word */
+	struct vmbi_gc *channels; /* [0] is not used */
+	struct vmb_guest_config cfg;
+	uint32_t stray __attribute__((aligned(64)));
+
+	/* control's own */
+	struct vmbi_guard guard __attribute__((aligned(64)));
+	uint32_t state;
+	uint32_t version;       /* negotiated, or tried */
+	uint32_t connection;    /* to post on */
+	uint32_t send;          /* type of the connection's next message; 0: none */
+	uint32_t answer_due;    /* the host may have our INITIATE_CONTACT or UNLOAD */
+	uint32_t owed;          /* a connection ended without proof that memory is free */
+	uint32_t leaks;         /* lists that were reported as leaked, since contact */
+	uint32_t poke;          /* there is something to poll for */
+	uint32_t live, objects; /* channels in use; channel objects out */
+	int32_t connect_status, disconnect_status, offers_status;
+	uint32_t connect_said;
+	uint32_t tries, held;   /* of the first message in the queue; 1: it waits for retry_at */
+	uint32_t clock_ms;      /* the connection's own deadline is running; 0: not */
+	uint64_t clock_at;      /* 0: from the next poll on */
+	uint64_t retry_at;      /* the same */
+	uint64_t now;
+	uint64_t messages_in, messages_out, dropped, refused_quota, post_retries, stray_events, late_answers;
+
+	uint32_t nodes, lists;  /* how many objects; page lists in use */
+	uint32_t slots_used;    /* highest slot that was ever in use */
+	uint32_t free_slot, last_free_slot, free_gpadl;
+	uint32_t opens;         /* count of OPENs, for their ids */
+	uint32_t next_gpadl;    /* id */
+	uint32_t gpadl_mask;
+	uint32_t arena_words, arena_used, arena_top;
+	uint32_t gone_in, gone_out;
+
+	struct vmbi_fifo post, events, fresh, waiting, draining, arena_order;
+	struct vmbi_link *post_links;  /* all but gone records */
+	struct vmbi_link *event_links; /* all */
+	struct vmbi_link *wait_links;  /* as post_links; in fresh or in waiting */
+	struct vmbi_link *drain_links; /* channels */
+	struct vmbi_link *arena_links; /* lists */
+	uint64_t *deadlines;           /* as wait_links; 0: in fresh */
+	uint8_t *marks;                /* as event_links: VMBI_GE_* */
+	uint32_t *keys;                /* of channels: hash of class and instance */
+	uint32_t *declined;            /* bit per channel id */
+	uint32_t *gpadl_map;           /* GPADL id & gpadl_mask -> list */
+	struct vmbi_gg *gpadls;        /* [0] is not used */
+	vmb_handle *gone;              /* ring of handles */
+	uint64_t *arena;
+};
+
+/* ---- guest.c */
+
+/* Begin a [control] call: 0, VMB_EINVAL for NULL, VMB_EREENTRY. */
+int vmbi_guest_enter(struct vmb_guest *g);
+/* End it: send what can be sent, poke if there is something to poll for. Returns r. */
+int vmbi_guest_leave(struct vmb_guest *g, int r);
+
+static inline uint32_t vmbi_gc_slot(const struct vmb_guest *g, const struct vmbi_gc *c)
+{
+	return (uint32_t)(c - g->channels);
+}
+
+static inline uint32_t vmbi_gg_index(const struct vmb_guest *g, const struct vmbi_gg *d)
+{
+	return (uint32_t)(d - g->gpadls);
+}
+
+/* [any] The slot of a channel id below 2048, or 0. */
+static inline uint32_t vmbi_guest_id_slot(const struct vmb_guest *g, uint32_t id)
+{
+	return VMBI_LOAD32_RELAXED(&g->ids[id / 2]) >> id % 2 * 16 & 0xffff;
+}
+
+/* ---- guest_message.c */
+
+void vmbi_guest_receive(struct vmb_guest *g, const uint8_t *msg, uint32_t len);
+
+/* ---- guest_connect.c */
+
+/* The highest version that may be tried below `version`; 0: none. */
+uint32_t vmbi_guest_version_below(const struct vmb_guest_config *cfg, uint32_t version);
+uint32_t vmbi_guest_connection_message(struct vmb_guest *g, uint8_t *out, uint32_t *connection);
+void vmbi_guest_connection_posted(struct vmb_guest *g, int outcome, uint32_t status);
+int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg);
+void vmbi_guest_on_all_offers(struct vmb_guest *g);
+int vmbi_guest_on_unloaded(struct vmb_guest *g);
+void vmbi_guest_connection_timeout(struct vmb_guest *g);
+/* A channel is gone. If it was the last one, and we want to leave: UNLOAD. */
+void vmbi_guest_connection_step(struct vmb_guest *g);
+
+/* ---- guest_offer.c */
+
+/* The channel of a handle that the embedder was given, or NULL. */
+struct vmbi_gc *vmbi_guest_find(struct vmb_guest *g, vmb_handle ch);
+/* The channel of an id that came from the host, or NULL. */
+struct vmbi_gc *vmbi_guest_by_id(struct vmb_guest *g, uint32_t id);
+int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg);
+int vmbi_guest_on_rescind(struct vmb_guest *g, const uint8_t *msg);
+uint32_t vmbi_guest_decline_message(struct vmb_guest *g, uint8_t *out);
+void vmbi_guest_decline_posted(struct vmb_guest *g, int outcome);
+/* Hide or take back every channel: we disconnect. */
+void vmbi_guest_abandon_all(struct vmb_guest *g);
+/* If the embedder has released it and nothing is left of it: tell the host, or forget it. */
+void vmbi_guest_settle(struct vmb_guest *g, struct vmbi_gc *c);
+/* Forget it: the host has been told, or need not be. */
+void vmbi_guest_forget(struct vmb_guest *g, struct vmbi_gc *c);
+
+/* ---- guest_open.c */
+
+uint32_t vmbi_guest_channel_message(struct vmb_guest *g, struct vmbi_gc *c, uint8_t *out);
+void vmbi_guest_channel_posted(struct vmb_guest *g, struct vmbi_gc *c, int outcome, uint32_t status);
+int vmbi_guest_on_opened(struct vmb_guest *g, const uint8_t *msg);
+int vmbi_guest_on_modified(struct vmb_guest *g, const uint8_t *msg);
+void vmbi_guest_channel_timeout(struct vmb_guest *g, struct vmbi_gc *c);
+/* Do what has become possible. The channel may be gone after it. */
+void vmbi_guest_channel_step(struct vmb_guest *g, struct vmbi_gc *c);
+/* Take the channel object back. */
+void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c);
+/* Ask its owner for it. */
+void vmbi_guest_abandon(struct vmb_guest *g, struct vmbi_gc *c);
+/* The ring's list is there, or will not be. */
+void vmbi_guest_ring_created(struct vmb_guest *g, struct vmbi_gc *c, int32_t status, uint32_t said);
+
+/* ---- guest_gpadl.c */
+
+/* Is there room for one more list of so many words? */
+int vmbi_guest_gpadl_room(const struct vmb_guest *g, uint32_t words);
+/* Announce a list; there is room. *words: to be filled in. */
+struct vmbi_gg *vmbi_guest_gpadl_new(struct vmb_guest *g, struct vmbi_gc *c, uint32_t count, uint32_t ranges, uint32_t flags,
+				     uint64_t **words);
+uint32_t vmbi_guest_gpadl_message(struct vmb_guest *g, struct vmbi_gg *d, uint8_t *out);
+void vmbi_guest_gpadl_posted(struct vmb_guest *g, struct vmbi_gg *d, int outcome);
+int vmbi_guest_on_created(struct vmb_guest *g, const uint8_t *msg);
+int vmbi_guest_on_torndown(struct vmb_guest *g, const uint8_t *msg);
+void vmbi_guest_gpadl_timeout(struct vmb_guest *g, struct vmbi_gg *d);
+/* Take it down, as far as that goes now. Harmless when it is going already. */
+void vmbi_guest_gpadl_down(struct vmb_guest *g, struct vmbi_gg *d);
+/* Tell the embedder, without waiting any more, that the host may still have it. */
+void vmbi_guest_gpadl_leak(struct vmb_guest *g, struct vmbi_gg *d);
+/* The channel was rescinded by the host, released by the embedder, forgotten. */
+void vmbi_guest_gpadls_rescinded(struct vmb_guest *g, struct vmbi_gc *c);
+void vmbi_guest_gpadls_released(struct vmb_guest *g, struct vmbi_gc *c);
+void vmbi_guest_gpadls_forget(struct vmb_guest *g, struct vmbi_gc *c);
+/* The last event of a list was given out. */
+void vmbi_guest_gpadl_told(struct vmb_guest *g, struct vmbi_gg *d);
+
+/* ---- guest_post.c */
+
+/* This object has something to send. */
+void vmbi_guest_queue(struct vmb_guest *g, uint32_t node);
+/* Send until the queue is empty or the hypervisor is busy. */
+void vmbi_guest_post(struct vmb_guest *g);
+/* How long to wait before the next try, in nanoseconds. */
+uint64_t vmbi_guest_retry_delay(const struct vmb_guest *g);
+
+/* ---- guest_event.c */
+
+void vmbi_guest_mark(struct vmb_guest *g, uint32_t node, uint32_t marks);
+void vmbi_guest_unmark(struct vmb_guest *g, uint32_t node, uint32_t marks);
+/* Wait for an answer, at most reply_ms. One wait per object. */
+void vmbi_guest_wait(struct vmb_guest *g, uint32_t node);
+void vmbi_guest_unwait(struct vmb_guest *g, uint32_t node);
+/* The connection's own deadline, from now on; 0 ms: none. */
+void vmbi_guest_clock(struct vmb_guest *g, uint32_t ms);
+
+/* ---- guest_interrupt.c */
+
+void vmbi_guest_signal_host(void *ctx); /* signal of a channel; ctx: its struct vmbi_gc */
+
+#endif /* VMBI_GUEST_H */

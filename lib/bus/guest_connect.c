@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * The connection of the guest: contact with one version after the other, offers asked for, UNLOAD. control-plane.md 7.1, 11, 19
+ *
+ * A version that is refused leads to the next lower one; so does a hypervisor that does not know the message connection. Silence ends the
+ * attempt: an answer to it may still come and be taken for one to the next.
+ */
+#include "guest.h"
+
+static int guest_connect_may(const struct vmb_guest_config *cfg, uint32_t version)
+{
+	return version <= cfg->max_version && version >= cfg->min_version && (version >= VMB_V2_4 || cfg->interrupt_gpa);
+}
+
+uint32_t vmbi_guest_version_below(const struct vmb_guest_config *cfg, uint32_t version)
+{
+	uint32_t best = 0, v;
+
+	for (uint32_t i = 0; (v = vmb_version_at(i)) != 0 && v < version; i++)
+		if (guest_connect_may(cfg, v))
+			best = v;
+	return best;
+}
+
+static void guest_connect_send(struct vmb_guest *g, uint32_t type)
+{
+	g->send = type;
+	vmbi_guest_queue(g, VMBI_GUEST_NODE_CONNECTION(g));
+}
+
+static void guest_connect_mark(struct vmb_guest *g, uint32_t marks)
+{
+	vmbi_guest_mark(g, VMBI_GUEST_NODE_CONNECTION(g), marks);
+}
+
+/* No connection: nothing is queued, no event flag is ours. */
+static void guest_connect_none(struct vmb_guest *g)
+{
+	vmbi_guest_clock(g, 0);
+	VMBI_STORE32_RELAXED(&g->scan, 0);
+	VMBI_STORE32_RELAXED(&g->by_page, 0);
+	VMBI_MEMSET(g->declined, 0, VMBI_FLAG_WORDS * 4);
+	g->state = VMB_BUS_NONE;
+	g->version = 0;
+	g->send = 0;
+	g->answer_due = 0;
+}
+
+/* ---- contact */
+
+static void guest_connect_failed(struct vmb_guest *g, int32_t status, uint32_t said)
+{
+	guest_connect_none(g);
+	g->connect_status = status;
+	g->connect_said = said;
+	guest_connect_mark(g, VMBI_GE_CONNECTED);
+}
+
+/* This version is not to be had. What a host said about a version that it knows outweighs that it does not know others. */
+static void guest_connect_next(struct vmb_guest *g, int32_t status, uint32_t said)
+{
+	vmbi_guest_clock(g, 0);
+	g->answer_due = 0;
+	if (!g->connect_status || g->connect_status == VMB_EPLATFORM || status == VMB_EREFUSED) {
+		g->connect_status = status;
+		g->connect_said = said;
+	}
+	g->version = vmbi_guest_version_below(&g->cfg, g->version);
+	if (g->version)
+		guest_connect_send(g, VMBI_MSG_INITIATE_CONTACT);
+	else
+		guest_connect_failed(g, g->connect_status, g->connect_said);
+}
+
+static uint32_t guest_connect_contact(const struct vmb_guest *g, uint8_t *out, uint32_t *connection)
+{
+	const struct vmb_guest_config *cfg = &g->cfg;
+	int len = vmb_message_init(out, VMB_MESSAGE_MAX, VMBI_MSG_INITIATE_CONTACT, g->version, 0);
+
+	*connection = g->version >= VMB_V5_0 ? VMBI_CONNECTION_MULTICLIENT : VMBI_CONNECTION_LEGACY;
+	vmbi_put32(out + VMBI_AT(INITIATE_CONTACT, version), g->version);
+	if (g->version >= VMB_V3_0)
+		vmbi_put32(out + VMBI_AT(INITIATE_CONTACT, target_vp), cfg->message_vp);
+	if (g->version >= VMB_V5_0)
+		out[VMBI_AT(INITIATE_CONTACT, target_sint)] = (uint8_t)cfg->sint;
+	else
+		vmbi_put64(out + VMBI_AT(INITIATE_CONTACT, interrupt_page), cfg->interrupt_gpa);
+	vmbi_put64(out + VMBI_AT(INITIATE_CONTACT, parent_to_child_page), cfg->monitor_gpa[0]);
+	vmbi_put64(out + VMBI_AT(INITIATE_CONTACT, child_to_parent_page), cfg->monitor_gpa[1]);
+	return (uint32_t)len;
+}
+
+static void guest_connect_contact_posted(struct vmb_guest *g, int outcome, uint32_t status)
+{
+	if (outcome == VMBI_GUEST_FAILED && status == VMB_HV_INVALID_CONNECTION) {
+		guest_connect_next(g, VMB_EPLATFORM, status);
+	} else if (outcome == VMBI_GUEST_FAILED) {
+		guest_connect_failed(g, VMB_EPLATFORM, status);
+	} else {
+		g->answer_due = 1;
+		if (outcome == VMBI_GUEST_SENT)
+			vmbi_guest_clock(g, g->cfg.connect_ms);
+	}
+}
+
+int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
+{
+	uint32_t selected = vmbi_get32(msg + VMBI_AT(VERSION_RESPONSE, selected));
+	uint32_t said = g->version >= VMB_V2_4 ? msg[VMBI_AT(VERSION_RESPONSE, connection_state)] : 0; /* control-plane.md 5 */
+	int supported = msg[VMBI_AT(VERSION_RESPONSE, version_supported)] != 0;
+
+	if (!g->answer_due || (supported && !said && g->version >= VMB_V5_0 && selected >> 24))
+		return 0;
+	g->send = 0; /* should it be waiting to be repeated */
+	if (!supported || said) {
+		guest_connect_next(g, supported ? VMB_EREFUSED : VMB_EVERSION, said);
+		return 1;
+	}
+	vmbi_guest_clock(g, 0);
+	g->answer_due = 0;
+	g->connection = g->version >= VMB_V5_0 ? selected : VMBI_CONNECTION_LEGACY;
+	g->state = VMB_BUS_CONNECTED;
+	g->leaks = 0;
+	VMBI_STORE32_RELAXED(&g->by_page, g->version < VMB_V2_4);
+	VMBI_STORE32_RELEASE(&g->scan, 1); /* flag 0 is the interrupt page's */
+	if (g->owed) { /* the contact has ended whatever was before. control-plane.md 7.2 step 7, gpadl.md 7.9 */
+		g->owed = 0;
+		g->disconnect_status = 0;
+		guest_connect_mark(g, VMBI_GE_DISCONNECTED);
+	}
+	g->connect_status = 0;
+	g->connect_said = 0;
+	guest_connect_mark(g, VMBI_GE_CONNECTED);
+	guest_connect_send(g, VMBI_MSG_REQUEST_OFFERS);
+	return 1;
+}
+
+void vmbi_guest_on_all_offers(struct vmb_guest *g)
+{
+	g->state = VMB_BUS_RUNNING;
+	g->offers_status = 0;
+	guest_connect_mark(g, VMBI_GE_OFFERS_DONE);
+}
+
+static int guest_connect(struct vmb_guest *g)
+{
+	if (g->state != VMB_BUS_NONE)
+		return VMB_ESTATE;
+	if (g->cfg.interrupt_page)
+		VMBI_CLEAR(g->cfg.interrupt_page, VMB_PAGE);
+	for (uint32_t i = 0; i < 2; i++)
+		if (g->cfg.monitor_page[i])
+			VMBI_CLEAR(g->cfg.monitor_page[i], VMB_PAGE);
+	vmbi_guest_unmark(g, VMBI_GUEST_NODE_CONNECTION(g), VMBI_GE_CONNECTED); /* of an attempt before */
+	g->state = VMB_BUS_CONNECTING;
+	g->connect_status = 0;
+	g->connect_said = 0;
+	g->version = vmbi_guest_version_below(&g->cfg, UINT32_MAX);
+	guest_connect_send(g, VMBI_MSG_INITIATE_CONTACT);
+	return 0;
+}
+
+int vmb_guest_connect(struct vmb_guest *g)
+{
+	int r = vmbi_guest_enter(g);
+
+	return r < 0 ? r : vmbi_guest_leave(g, guest_connect(g));
+}
+
+/* ---- the end of a connection */
+
+static void guest_connect_ended(struct vmb_guest *g, int32_t status)
+{
+	guest_connect_none(g);
+	if (status)
+		g->owed = 1;
+	g->disconnect_status = status;
+	guest_connect_mark(g, VMBI_GE_DISCONNECTED);
+}
+
+void vmbi_guest_connection_step(struct vmb_guest *g)
+{
+	if (g->state != VMB_BUS_LEAVING || g->live)
+		return;
+	g->state = VMBI_GUEST_UNLOADING;
+	VMBI_MEMSET(g->declined, 0, VMBI_FLAG_WORDS * 4); /* UNLOAD releases all */
+	guest_connect_send(g, VMBI_MSG_UNLOAD);
+}
+
+static void guest_connect_unload_posted(struct vmb_guest *g, int outcome)
+{
+	if (outcome == VMBI_GUEST_FAILED) {
+		guest_connect_ended(g, VMB_EPLATFORM);
+	} else if (g->version >= VMB_V1_1) {
+		g->answer_due = 1;
+		if (outcome == VMBI_GUEST_SENT)
+			vmbi_guest_clock(g, g->cfg.unload_ms);
+	} else if (outcome == VMBI_GUEST_SENT) {
+		/* Such hosts do not tell when they are done: what was leaked stays so. */
+		guest_connect_ended(g, g->leaks ? VMB_ELEAK : 0);
+	}
+}
+
+int vmbi_guest_on_unloaded(struct vmb_guest *g)
+{
+	if (!g->answer_due)
+		return 0;
+	guest_connect_ended(g, 0);
+	return 1;
+}
+
+void vmbi_guest_connection_timeout(struct vmb_guest *g)
+{
+	if (g->state == VMB_BUS_CONNECTING)
+		guest_connect_failed(g, VMB_ETIMEDOUT, 0);
+	else
+		guest_connect_ended(g, VMB_ETIMEDOUT);
+}
+
+static int guest_connect_leave(struct vmb_guest *g)
+{
+	int pages = g->cfg.interrupt_page || g->cfg.monitor_page[0];
+
+	if (g->state == VMB_BUS_CONNECTING) { /* the host may have the pages */
+		guest_connect_ended(g, g->answer_due && pages ? VMB_ELEAK : 0);
+		return 0;
+	}
+	if (g->state != VMB_BUS_CONNECTED && g->state != VMB_BUS_RUNNING)
+		return VMB_ESTATE;
+	vmbi_guest_unmark(g, VMBI_GUEST_NODE_CONNECTION(g), VMBI_GE_CONNECTED | VMBI_GE_OFFERS_DONE);
+	g->send = 0; /* REQUEST_OFFERS has lost its sense */
+	g->state = VMB_BUS_LEAVING;
+	vmbi_guest_abandon_all(g);
+	vmbi_guest_connection_step(g);
+	return 0;
+}
+
+int vmb_guest_disconnect(struct vmb_guest *g)
+{
+	int r = vmbi_guest_enter(g);
+
+	return r < 0 ? r : vmbi_guest_leave(g, guest_connect_leave(g));
+}
+
+/* ---- messages out */
+
+uint32_t vmbi_guest_connection_message(struct vmb_guest *g, uint8_t *out, uint32_t *connection)
+{
+	if (!g->send)
+		return 0;
+	if (g->send == VMBI_MSG_INITIATE_CONTACT)
+		return guest_connect_contact(g, out, connection);
+	return (uint32_t)vmb_message_init(out, VMB_MESSAGE_MAX, g->send, g->version, 0);
+}
+
+void vmbi_guest_connection_posted(struct vmb_guest *g, int outcome, uint32_t status)
+{
+	uint32_t type = g->send;
+
+	if (outcome != VMBI_GUEST_MAYBE)
+		g->send = 0;
+	if (type == VMBI_MSG_INITIATE_CONTACT) {
+		guest_connect_contact_posted(g, outcome, status);
+	} else if (type == VMBI_MSG_UNLOAD) {
+		guest_connect_unload_posted(g, outcome);
+	} else if (outcome == VMBI_GUEST_FAILED) { /* no offers will come */
+		g->offers_status = VMB_EPLATFORM;
+		guest_connect_mark(g, VMBI_GE_OFFERS_DONE);
+	}
+}

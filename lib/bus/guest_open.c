@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * The life of a channel object on the guest: ring list, OPEN, OPEN_RESULT, MODIFY, CLOSE, and back. control-plane.md 10, gpadl.md 7
+ *
+ * A CLOSE is refused by a host that is still opening (control-plane.md 17.2), so an object given back early waits for the OPEN_RESULT. After
+ * a RESCIND there will be none, and neither CLOSE nor TEARDOWN are needed.
+ */
+#include "guest.h"
+
+/* ---- open */
+
+static int guest_open_config(const struct vmbi_gc *c, const struct vmb_open *open, struct vmb_channel_config *cfg)
+{
+	uint8_t *ring = open->ring;
+
+	if (cfg->tx_at.valid || cfg->rx_at.valid)
+		return VMB_EINVAL;
+	if (ring) {
+		uint32_t at = open->tx_pages * VMB_PAGE;
+
+		if ((uintptr_t)ring % VMB_PAGE)
+			return VMB_EINVAL;
+		cfg->tx = (struct vmb_ring_mem){ .control = ring, .data = ring + VMB_PAGE, .data_pages = open->tx_pages - 1 };
+		cfg->rx = (struct vmb_ring_mem){ .control = ring + at, .data = ring + at + VMB_PAGE, .data_pages = open->rx_pages - 1 };
+	} else if (!cfg->tx.control || !cfg->rx.control || cfg->tx.data_pages != open->tx_pages - 1 ||
+		   cfg->rx.data_pages != open->rx_pages - 1) {
+		return VMB_EINVAL;
+	}
+	cfg->tx.flags |= VMB_RING_FRESH;
+	cfg->rx.flags |= VMB_RING_FRESH;
+	cfg->flags &= ~VMB_CHANNEL_PIPE;
+	if (c->offer.flags & VMB_OFFER_PIPE && !(cfg->flags & VMB_CHANNEL_RAW))
+		cfg->flags |= VMB_CHANNEL_PIPE;
+	return 0;
+}
+
+static int guest_open_check(const struct vmb_open *open)
+{
+	uint32_t pages = open->tx_pages + open->rx_pages;
+
+	if (open->flags || open->tx_pages < 2 || open->rx_pages < 2 || open->tx_pages > VMBI_GPADL_WORDS_MAX ||
+	    open->rx_pages > VMBI_GPADL_WORDS_MAX || pages >= VMBI_GPADL_WORDS_MAX)
+		return VMB_EINVAL;
+	if (open->pfns)
+		return open->ring_gpa ? VMB_EINVAL : 0;
+	if (!open->ring_gpa || open->ring_gpa % VMB_PAGE || open->ring_gpa > UINT64_MAX - (uint64_t)pages * VMB_PAGE)
+		return VMB_EINVAL;
+	return 0;
+}
+
+/* How this channel signals the host. control-plane.md 9.1, 9.4 */
+static void guest_open_route(const struct vmb_guest *g, struct vmbi_gc *c)
+{
+	c->signal_connection = g->version < VMB_V1_1 ? VMBI_CONNECTION_EVENT : c->offer.connection_id;
+	c->signal_page = g->cfg.interrupt_page && !c->dedicated;
+	/* A channel without interrupts gets no monitored notifications. control-plane.md 9.4 */
+	c->signal_monitor = g->cfg.monitor_page[1] && c->target_vp != VMB_VP_NONE && c->offer.monitor_id < 128 ? c->offer.monitor_id + 1 : 0;
+}
+
+static void guest_open_announce(struct vmb_guest *g, struct vmbi_gc *c, const struct vmb_open *open)
+{
+	uint32_t pages = open->tx_pages + open->rx_pages;
+	uint64_t *words;
+	struct vmbi_gg *d = vmbi_guest_gpadl_new(g, c, pages + 1, 1, VMBI_GG_RING, &words);
+
+	words[0] = VMB_RANGE(pages * VMB_PAGE, 0);
+	for (uint32_t i = 0; i < pages; i++)
+		words[1 + i] = open->pfns ? open->pfns[i] : open->ring_gpa / VMB_PAGE + i;
+	c->ring = vmbi_gg_index(g, d);
+}
+
+static int guest_open(struct vmb_guest *g, struct vmbi_gc *c, void *mem, size_t bytes, const struct vmb_channel_config *config,
+		      const struct vmb_open *caller, struct vmb_channel **out)
+{
+	struct vmb_channel_config cfg;
+	struct vmb_open open;
+	int r = vmbi_struct_in(&cfg, sizeof cfg, config, sizeof cfg);
+
+	if (r < 0 || (r = vmbi_struct_in(&open, sizeof open, caller, sizeof open)) < 0)
+		return r;
+	if (c->state != VMBI_GC_IDLE || c->flags & (VMBI_GC_RELEASED | VMBI_GC_ABANDONED | VMBI_GC_OPEN_OUT | VMBI_GC_HOST_OPEN))
+		return VMB_ESTATE;
+	if ((r = guest_open_check(&open)) < 0 || (r = guest_open_config(c, &open, &cfg)) < 0)
+		return r;
+	if (!vmbi_guest_gpadl_room(g, open.tx_pages + open.rx_pages + 1))
+		return VMB_ENOSPACE;
+	cfg.ctx = c;
+	cfg.signal = vmbi_guest_signal_host;
+	r = vmbi_channel_make(mem, bytes, &cfg, 1, &c->object);
+	if (r < 0)
+		return r;
+	c->user = open.user;
+	c->target_vp = open.target_vp;
+	c->tx_pages = open.tx_pages;
+	VMBI_MEMCPY(c->user_data, open.user_data, sizeof c->user_data);
+	guest_open_route(g, c);
+	guest_open_announce(g, c, &open);
+	c->flags = (c->flags & ~VMBI_GC_LEAK) | VMBI_GC_OBJECT;
+	c->state = VMBI_GC_CREATING;
+	g->objects++;
+	*out = c->object;
+	return 0;
+}
+
+int vmb_guest_open(struct vmb_guest *g, vmb_handle ch, void *mem, size_t bytes, const struct vmb_channel_config *cfg,
+		   const struct vmb_open *open, struct vmb_channel **out)
+{
+	struct vmbi_gc *c;
+	int r = vmbi_guest_enter(g);
+
+	if (r < 0)
+		return r;
+	c = vmbi_guest_find(g, ch);
+	if (!c)
+		r = VMB_EHANDLE;
+	else if (!mem || !cfg || !open || !out)
+		r = VMB_EINVAL;
+	else
+		r = guest_open(g, c, mem, bytes, cfg, open, out);
+	return vmbi_guest_leave(g, r);
+}
+
+/* ---- the open comes to an end */
+
+/* It will not work: the owner is asked for the object. */
+static void guest_open_fail(struct vmb_guest *g, struct vmbi_gc *c, int32_t status, uint32_t said)
+{
+	if (c->state != VMBI_GC_CREATING && c->state != VMBI_GC_OPENING)
+		return;
+	c->state = VMBI_GC_FAILED;
+	c->open_status = status;
+	c->open_said = said;
+	if (c->send == VMBI_MSG_OPEN_CHANNEL && !(c->flags & VMBI_GC_OPEN_OUT))
+		c->send = 0;
+	vmbi_channel_stop(c->object);
+	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OPENED);
+	if (g->cfg.wake)
+		g->cfg.wake(g->cfg.ctx, c->user);
+}
+
+void vmbi_guest_ring_created(struct vmb_guest *g, struct vmbi_gc *c, int32_t status, uint32_t said)
+{
+	if (status) {
+		guest_open_fail(g, c, status, said);
+	} else if (c->state == VMBI_GC_CREATING) {
+		c->state = VMBI_GC_OPENING;
+		c->open_id = g->opens++ << VMBI_SLOT_BITS | c->id; /* the slot bits hold any channel id */
+		c->send = VMBI_MSG_OPEN_CHANNEL;
+		vmbi_gate_open(&c->gate); /* interrupts may come before the result. control-plane.md 9.6 */
+		vmbi_guest_queue(g, vmbi_gc_slot(g, c));
+	}
+}
+
+static void guest_open_target_event(struct vmb_guest *g, struct vmbi_gc *c, int32_t status, uint32_t said)
+{
+	if (!(c->flags & VMBI_GC_TARGET))
+		return;
+	c->flags &= ~VMBI_GC_TARGET;
+	c->target_status = status;
+	c->target_said = said;
+	if (!status)
+		c->target_vp = c->new_vp;
+	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_TARGET);
+}
+
+void vmbi_guest_abandon(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	if (c->flags & VMBI_GC_ABANDONED)
+		return;
+	c->flags |= VMBI_GC_ABANDONED;
+	guest_open_target_event(g, c, VMB_ERESCINDED, 0);
+	if (c->send == VMBI_MSG_MODIFY_CHANNEL && !(c->flags & VMBI_GC_MODIFY_OUT))
+		c->send = 0;
+	if (!(c->flags & VMBI_GC_RELEASED))
+		vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_RESCINDED);
+	if (!(c->flags & VMBI_GC_OBJECT))
+		return;
+	if (c->state != VMBI_GC_OPEN) {
+		guest_open_fail(g, c, VMB_ERESCINDED, 0);
+		return;
+	}
+	vmbi_channel_stop(c->object);
+	if (g->cfg.wake)
+		g->cfg.wake(g->cfg.ctx, c->user);
+}
+
+void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	uint32_t slot = vmbi_gc_slot(g, c);
+
+	vmbi_channel_stop(c->object);
+	vmbi_guest_unmark(g, slot, VMBI_GE_OPENED | VMBI_GE_TARGET);
+	c->flags &= ~(VMBI_GC_OBJECT | VMBI_GC_TARGET);
+	if ((c->send == VMBI_MSG_OPEN_CHANNEL && !(c->flags & VMBI_GC_OPEN_OUT)) ||
+	    (c->send == VMBI_MSG_MODIFY_CHANNEL && !(c->flags & VMBI_GC_MODIFY_OUT)))
+		c->send = 0;
+	c->state = VMBI_GC_CLOSING;
+	if (!vmbi_gate_close(&c->gate))
+		vmbi_fifo_append(&g->draining, g->drain_links, slot);
+	vmbi_guest_channel_step(g, c);
+}
+
+/* ---- what is left to do */
+
+static void guest_open_send(struct vmb_guest *g, struct vmbi_gc *c, uint32_t type)
+{
+	if (c->send == type)
+		return;
+	c->send = type;
+	c->flags &= ~VMBI_GC_MAYBE;
+	vmbi_guest_queue(g, vmbi_gc_slot(g, c));
+}
+
+/* The object is back: CLOSE, then the ring's list. 1: nothing stands in the way of EV_CLOSED any more. */
+static int guest_open_closing(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	struct vmbi_gg *ring = c->ring ? &g->gpadls[c->ring] : NULL;
+
+	if (!vmbi_gate_empty(&c->gate))
+		return 0;
+	if (c->flags & VMBI_GC_MODIFY_OUT && !(c->flags & VMBI_GC_MODIFY_LOST))
+		return 0;
+	if (c->flags & VMBI_GC_OPEN_OUT) {
+		if (!(c->flags & VMBI_GC_OPEN_LOST))
+			return 0;
+		vmbi_guest_gpadl_leak(g, ring);
+	} else if (c->flags & VMBI_GC_HOST_OPEN) {
+		if (!(c->flags & VMBI_GC_CLOSE_FAILED)) {
+			guest_open_send(g, c, VMBI_MSG_CLOSE_CHANNEL);
+			return 0;
+		}
+		vmbi_guest_gpadl_leak(g, ring);
+	} else if (ring) {
+		vmbi_guest_gpadl_down(g, ring);
+	}
+	return !c->ring || c->flags & VMBI_GC_LEAK;
+}
+
+/* After a leak was told, an answer has come: leave nothing at the host. */
+static void guest_open_clean_up(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	if (c->flags & (VMBI_GC_OPEN_OUT | VMBI_GC_CLOSE_FAILED | VMBI_GC_RELEASED))
+		return;
+	if (c->flags & VMBI_GC_HOST_OPEN)
+		guest_open_send(g, c, VMBI_MSG_CLOSE_CHANNEL);
+	else if (c->ring)
+		vmbi_guest_gpadl_down(g, &g->gpadls[c->ring]);
+}
+
+void vmbi_guest_channel_step(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	if (c->flags & VMBI_GC_OBJECT)
+		return;
+	if (c->state != VMBI_GC_CLOSING) {
+		guest_open_clean_up(g, c);
+	} else if (guest_open_closing(g, c)) {
+		c->state = VMBI_GC_CLOSED;
+		vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_CLOSED);
+	}
+	vmbi_guest_settle(g, c);
+}
+
+/* ---- messages out */
+
+static uint32_t guest_open_message(struct vmb_guest *g, const struct vmbi_gc *c, uint8_t *out)
+{
+	int len = vmb_message_init(out, VMB_MESSAGE_MAX, VMBI_MSG_OPEN_CHANNEL, g->version, 0);
+
+	vmbi_put32(out + VMBI_AT(OPEN_CHANNEL, channel_id), c->id);
+	vmbi_put32(out + VMBI_AT(OPEN_CHANNEL, open_id), c->open_id);
+	vmbi_put32(out + VMBI_AT(OPEN_CHANNEL, ring_gpadl), g->gpadls[c->ring].id);
+	vmbi_put32(out + VMBI_AT(OPEN_CHANNEL, target_vp), c->target_vp);
+	vmbi_put32(out + VMBI_AT(OPEN_CHANNEL, downstream_page_offset), c->tx_pages);
+	VMBI_MEMCPY(out + VMBI_AT(OPEN_CHANNEL, user_data), c->user_data, sizeof c->user_data);
+	return (uint32_t)len;
+}
+
+uint32_t vmbi_guest_channel_message(struct vmb_guest *g, struct vmbi_gc *c, uint8_t *out)
+{
+	int len;
+
+	if (!c->send)
+		return 0;
+	if (c->send == VMBI_MSG_OPEN_CHANNEL)
+		return guest_open_message(g, c, out);
+	len = vmb_message_init(out, VMB_MESSAGE_MAX, c->send, g->version, 0);
+	vmbi_put32(out + VMBI_AT(CLOSE_CHANNEL, channel_id), c->id); /* the same place in CLOSE, MODIFY and REL_ID_RELEASED */
+	if (c->send == VMBI_MSG_MODIFY_CHANNEL)
+		vmbi_put32(out + VMBI_AT(MODIFY_CHANNEL, target_vp), c->new_vp);
+	return (uint32_t)len;
+}
+
+static void guest_open_posted(struct vmb_guest *g, struct vmbi_gc *c, int outcome, uint32_t status)
+{
+	if (outcome != VMBI_GUEST_FAILED) {
+		c->flags |= VMBI_GC_OPEN_OUT;
+		if (outcome == VMBI_GUEST_SENT)
+			vmbi_guest_wait(g, vmbi_gc_slot(g, c));
+		return;
+	}
+	if (c->flags & VMBI_GC_OPEN_OUT)
+		c->flags |= VMBI_GC_OPEN_LOST;
+	guest_open_fail(g, c, VMB_EPLATFORM, status);
+	vmbi_guest_channel_step(g, c);
+}
+
+static void guest_open_close_posted(struct vmb_guest *g, struct vmbi_gc *c, int outcome)
+{
+	if (outcome == VMBI_GUEST_SENT)
+		c->flags &= ~VMBI_GC_HOST_OPEN;
+	else if (outcome == VMBI_GUEST_FAILED)
+		c->flags |= VMBI_GC_CLOSE_FAILED;
+	if (outcome != VMBI_GUEST_MAYBE)
+		vmbi_guest_channel_step(g, c);
+}
+
+static void guest_open_modify_posted(struct vmb_guest *g, struct vmbi_gc *c, int outcome, uint32_t status)
+{
+	if (outcome == VMBI_GUEST_FAILED) {
+		if (c->flags & VMBI_GC_MODIFY_OUT)
+			c->flags |= VMBI_GC_MODIFY_LOST;
+		guest_open_target_event(g, c, VMB_EPLATFORM, status);
+		vmbi_guest_channel_step(g, c);
+	} else if (g->version >= VMB_V5_3) {
+		c->flags |= VMBI_GC_MODIFY_OUT;
+		if (outcome == VMBI_GUEST_SENT)
+			vmbi_guest_wait(g, vmbi_gc_slot(g, c));
+	} else if (outcome == VMBI_GUEST_SENT) {
+		guest_open_target_event(g, c, 0, 0); /* nothing will tell when the host obeys. control-plane.md 10.3 */
+	}
+}
+
+void vmbi_guest_channel_posted(struct vmb_guest *g, struct vmbi_gc *c, int outcome, uint32_t status)
+{
+	uint32_t type = c->send;
+
+	if (outcome == VMBI_GUEST_MAYBE) {
+		c->flags |= VMBI_GC_MAYBE;
+	} else {
+		c->flags &= ~VMBI_GC_MAYBE;
+		c->send = 0;
+	}
+	switch (type) {
+	case VMBI_MSG_OPEN_CHANNEL:
+		guest_open_posted(g, c, outcome, status);
+		break;
+	case VMBI_MSG_CLOSE_CHANNEL:
+		guest_open_close_posted(g, c, outcome);
+		break;
+	case VMBI_MSG_MODIFY_CHANNEL:
+		guest_open_modify_posted(g, c, outcome, status);
+		break;
+	default: /* REL_ID_RELEASED. If it cannot be told, the id is never offered again: no harm */
+		if (outcome != VMBI_GUEST_MAYBE)
+			vmbi_guest_forget(g, c);
+	}
+}
+
+/* ---- messages in, and their absence */
+
+int vmbi_guest_on_opened(struct vmb_guest *g, const uint8_t *msg)
+{
+	struct vmbi_gc *c = vmbi_guest_by_id(g, vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL_RESULT, channel_id)));
+	uint32_t status = vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL_RESULT, status));
+	int late;
+
+	if (!c || !(c->flags & VMBI_GC_OPEN_OUT) || c->open_id != vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL_RESULT, open_id)))
+		return 0;
+	late = !!(c->flags & VMBI_GC_OPEN_LOST);
+	vmbi_guest_unwait(g, vmbi_gc_slot(g, c));
+	c->flags &= ~(VMBI_GC_OPEN_OUT | VMBI_GC_OPEN_LOST);
+	if (c->send == VMBI_MSG_OPEN_CHANNEL)
+		c->send = 0;
+	if (!status)
+		c->flags |= VMBI_GC_HOST_OPEN;
+	if (status) {
+		guest_open_fail(g, c, VMB_EREFUSED, status);
+	} else if (c->state == VMBI_GC_OPENING) {
+		c->state = VMBI_GC_OPEN;
+		c->open_status = 0;
+		c->open_said = 0;
+		vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OPENED);
+		if (g->cfg.wake) /* a signal may have come to nobody. ring.md 10.4 R10 */
+			g->cfg.wake(g->cfg.ctx, c->user);
+	}
+	vmbi_guest_channel_step(g, c);
+	return !late;
+}
+
+int vmbi_guest_on_modified(struct vmb_guest *g, const uint8_t *msg)
+{
+	struct vmbi_gc *c = vmbi_guest_by_id(g, vmbi_get32(msg + VMBI_AT(MODIFY_CHANNEL_RESPONSE, channel_id)));
+	uint32_t status = vmbi_get32(msg + VMBI_AT(MODIFY_CHANNEL_RESPONSE, status));
+	int late;
+
+	if (!c || !(c->flags & VMBI_GC_MODIFY_OUT))
+		return 0;
+	late = !!(c->flags & VMBI_GC_MODIFY_LOST);
+	if (!late) /* else the wait may be another's */
+		vmbi_guest_unwait(g, vmbi_gc_slot(g, c));
+	c->flags &= ~(VMBI_GC_MODIFY_OUT | VMBI_GC_MODIFY_LOST);
+	if (c->send == VMBI_MSG_MODIFY_CHANNEL)
+		c->send = 0;
+	guest_open_target_event(g, c, status ? VMB_EREFUSED : 0, status);
+	vmbi_guest_channel_step(g, c);
+	return !late;
+}
+
+void vmbi_guest_channel_timeout(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	if (c->flags & VMBI_GC_OPEN_OUT) {
+		c->flags |= VMBI_GC_OPEN_LOST;
+		guest_open_fail(g, c, VMB_ETIMEDOUT, 0);
+	} else {
+		c->flags |= VMBI_GC_MODIFY_LOST;
+		guest_open_target_event(g, c, VMB_ETIMEDOUT, 0);
+	}
+	vmbi_guest_channel_step(g, c);
+}
+
+/* ---- calls on an open channel */
+
+int vmb_guest_close(struct vmb_guest *g, vmb_handle ch)
+{
+	struct vmbi_gc *c;
+	int r = vmbi_guest_enter(g);
+
+	if (r < 0)
+		return r;
+	c = vmbi_guest_find(g, ch);
+	if (!c)
+		r = VMB_EHANDLE;
+	else if (!(c->flags & VMBI_GC_OBJECT))
+		r = VMB_ESTATE;
+	else
+		vmbi_guest_give_back(g, c);
+	return vmbi_guest_leave(g, r);
+}
+
+static int guest_open_target(struct vmb_guest *g, vmb_handle ch, uint32_t vp)
+{
+	struct vmbi_gc *c = vmbi_guest_find(g, ch);
+
+	if (!c)
+		return VMB_EHANDLE;
+	if (vp == VMB_VP_NONE)
+		return VMB_EINVAL;
+	if (g->version < VMB_V4_1)
+		return VMB_EVERSION;
+	if (c->state != VMBI_GC_OPEN || c->flags & VMBI_GC_ABANDONED || c->target_vp == VMB_VP_NONE ||
+	    c->send == VMBI_MSG_MODIFY_CHANNEL || c->flags & (VMBI_GC_MODIFY_OUT | VMBI_GC_TARGET) ||
+	    g->marks[vmbi_gc_slot(g, c)] & VMBI_GE_TARGET)
+		return VMB_ESTATE;
+	c->new_vp = vp;
+	c->flags |= VMBI_GC_TARGET;
+	guest_open_send(g, c, VMBI_MSG_MODIFY_CHANNEL);
+	return 0;
+}
+
+int vmb_guest_target(struct vmb_guest *g, vmb_handle ch, uint32_t vp)
+{
+	int r = vmbi_guest_enter(g);
+
+	return r < 0 ? r : vmbi_guest_leave(g, guest_open_target(g, ch, vp));
+}

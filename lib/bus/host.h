@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * The host end: its state, and what its files do for one another. control-plane.md 17, gpadl.md 5.
+ *
+ *   host.c          storage, init, end, info; entering and leaving a [control] call
+ *   host_post.c     the guest's messages: admission and dispatch
+ *   host_contact.c  contact, unload, reset: the connection and its one pending action
+ *   host_offer.c    slots, handles, ids, offers
+ *   host_remove.c   rescind, release, and when a handle is gone
+ *   host_open.c     OPEN, CLOSE, MODIFY; the questions to the device
+ *   host_serve.c    attach, detach, answer: the channel object
+ *   host_ring.c     mapping the pages of a ring pair
+ *   host_gpadl.c    GPADL messages and holds
+ *   host_queue.c    messages on their way to the guest
+ *   host_signal.c   [any]: signals both ways, and waiting for those inside a gate
+ *   host_event.c    events on their way to the embedder
+ *
+ * A slot is one offer, from vmb_host_offer to its EV_GONE, and has two states that move by themselves: `state`, what the guest knows of it
+ * (control-plane.md 17.2), and `dev`, what the device has of it. The guest's side never waits for the device but in three places: CLOSING (a
+ * new OPEN is queued), REVOKED before its RESCIND, and the connection's LEAVING.
+ *
+ * A device that was removed and is offered again while the guest still knows the old id (control-plane.md 12.3, Reoffered) gets a slot
+ * and a handle of its own: the heir. The embedder sees two handles with two lives. The old one ends with its own EV_CLOSED and EV_GONE,
+ * as if nothing had come after it. The heir's first EV_OPEN cannot come before the guest has let go of the old id and seen the new
+ * offer, which has the same id. EV_GONE also waits for the answer to an EV_OPEN that was given out, so that after it nothing of the
+ * handle is left anywhere.
+ */
+#ifndef VMBI_HOST_H
+#define VMBI_HOST_H
+
+#include "bus.h"
+#include "../protocol/message.h"
+#include "../gpadl/gpadl.h"
+#include "../synic/synic.h"
+#include "../channel/channel.h"
+
+#define VMBI_HOST_IDS 2048u        /* indexed by channel id: 1...2047 (control-plane.md 21, 27) */
+#define VMBI_HOST_EVENT_BASE 0x2000u /* connection id of a channel: this | channel id. control-plane.md 1.1 */
+#define VMBI_HOST_KNOWN 0x10000u   /* in the route: the guest knows the id; without it the id is only claimed */
+#define VMBI_HOST_MAP_CHUNK 32u
+
+/* vmbi_hc.state: what the guest knows. */
+#define VMBI_HC_FREE 0u
+#define VMBI_HC_UNOFFERED 1u /* nothing: not offered yet, or released. ClientReleased, and with dev both *ClientRelease states */
+#define VMBI_HC_CLOSED 2u
+#define VMBI_HC_OPENING 3u
+#define VMBI_HC_OPEN 4u
+#define VMBI_HC_CLOSING 5u
+#define VMBI_HC_REOPEN 6u
+#define VMBI_HC_REVOKED 7u   /* removed; RESCIND sent if `rescinded`. With an heir: Reoffered */
+
+/* vmbi_hc.dev: what the device has. */
+#define VMBI_DEV_NONE 0u
+#define VMBI_DEV_ASKING 1u   /* EV_OPEN is queued */
+#define VMBI_DEV_ASKED 2u    /* EV_OPEN was given out */
+#define VMBI_DEV_STALE 3u    /* the same, and has lost its sense */
+#define VMBI_DEV_ATTACHED 4u
+#define VMBI_DEV_REMOTE 5u   /* answered with 0: somebody else serves the rings */
+#define VMBI_DEV_DRAINING 6u /* given back; signallers are still inside the gate */
+
+/* vmbi_hc.events, in the order in which they are given out. */
+#define VMBI_HE_CLOSE 1u
+#define VMBI_HE_CLOSED 2u
+#define VMBI_HE_OPEN 4u
+#define VMBI_HE_GONE 8u
+
+/* vmb_host.action: what is done when all devices have let go. control-plane.md 11 */
+#define VMBI_ACTION_NONE 0u
+#define VMBI_ACTION_UNLOAD 1u
+#define VMBI_ACTION_CONTACT 2u
+#define VMBI_ACTION_RESET 3u
+
+struct vmbi_host_open {
+	uint32_t open_id;
+	uint32_t ring_ref, ring_id; /* GPADL: in the store, on the wire */
+	uint32_t ring_pages, rx_pages;
+	uint32_t target_vp;
+	uint8_t user_data[120];
+};
+
+struct vmbi_hc {
+	/* what [any] calls read: written while the gate is closed, but for target */
+	struct vmbi_gate gate;
+	uint32_t target;      /* VP, between threads */
+	uint32_t flag;        /* event flag; below 2.4 the bit of the interrupt page */
+	uint32_t legacy;      /* 1: below 2.4 */
+	uint64_t user;
+	struct vmb_host *host;
+
+	/* control's own, on lines of its own */
+	uint32_t state __attribute__((aligned(64)));
+	uint32_t dev;
+	uint32_t slot, generation;
+	uint32_t id;          /* channel id; 0: none. UNOFFERED: inherited, for when it is offered */
+	uint32_t events;      /* VMBI_HE_* not given out yet */
+	uint32_t close_asked; /* EV_CLOSE is queued or was given out, for what is served now */
+	uint32_t removed;     /* vmb_host_remove was called */
+	uint32_t rescinded;   /* RESCIND is queued or sent */
+	uint32_t shunned;     /* the guest released it: not offered again on this connection. control-plane.md 12.4 */
+	uint32_t gone;        /* EV_GONE is queued */
+	uint32_t modifying;   /* a MODIFY_CHANNEL_RESPONSE waits for the gate */
+	uint32_t poisoned;    /* this open saw a ring violation */
+	uint32_t mapped;      /* the rings are mapped by us */
+	uint32_t wire;        /* the message that its node in the outgoing queue stands for */
+	uint32_t holds;       /* GPADLs of its that are held */
+	uint32_t heir, heir_of;
+	uint32_t primary;     /* of a subchannel */
+	uint32_t first_sub, next_sub, prev_sub;
+	uint32_t live_subs;   /* of a primary: subchannels that the guest knows and that are not rescinded */
+	uint32_t counted;     /* of a subchannel: is in its primary's live_subs */
+	uint32_t next_sorted, prev_sorted;
+	uint64_t token;       /* of the question that was given out; 0: none */
+	struct vmb_channel *channel;
+	struct vmb_cursor tx_at, rx_at; /* where a detached one stood */
+	struct vmbi_host_open open, reopen;
+
+	/* the offer */
+	struct vmb_guid class_id, instance;
+	uint32_t offer_flags;
+	uint32_t subchannel, mmio_mb, mmio_optional_mb, order, wanted;
+	uint32_t max_gpadls, max_gpadl_pages;
+	uint8_t user_defined[120];
+};
+
+struct vmbi_host_reply { /* one message in full, without its 8 bytes of header */
+	uint32_t type, len;
+	uint8_t body[36];
+};
+
+struct vmbi_host_gpadl { /* beside the store, by reference */
+	uint64_t token;
+	uint32_t slot;
+	uint32_t holds;
+	uint32_t quiet; /* its tear-down is not answered: the guest has released the channel or left */
+	uint32_t asked; /* EV_GPADL_DOWN is queued or was given out */
+};
+
+struct vmbi_host_request { /* an INITIATE_CONTACT that is to be answered */
+	uint32_t version, features, connection, vp;
+	uint32_t bad_pages; /* monitor pages that cannot be: one of two, misaligned, or the same twice */
+	uint32_t reserved;
+	uint64_t page;      /* interrupt page, or 0 */
+};
+
+struct vmb_host {
+	/* [any] */
+	struct vmbi_gate page_gate;
+	uint32_t poked;      /* somebody was the last one out of a gate that is watched */
+	uint32_t stray;
+	uint32_t reserved;
+	uint8_t *page;       /* the interrupt page, while mapped */
+	uint32_t *route;     /* channel id -> slot | VMBI_HOST_KNOWN */
+	struct vmbi_hc *ch;  /* [0] is not used */
+	struct vmb_host_config cfg;
+
+	struct vmbi_guard guard __attribute__((aligned(64)));
+	uint32_t slots, gpadls, replies; /* how many there are */
+	uint32_t state;      /* VMB_BUS_* */
+	uint32_t action;
+	uint32_t version, features, message_vp;
+	uint32_t poke;       /* an event was queued by this call */
+	uint32_t reset_done; /* EV_RESET is due */
+	uint32_t offers, serving, attached;
+	uint32_t blocked, blocked_vp; /* the head of the queue: VMBI_BLOCKED_* */
+	uint32_t queued;
+	uint32_t free_slot, free_reply;
+	uint32_t sorted;     /* first of the offers in order */
+	uint32_t page_mapped;
+	uint64_t page_pfn;
+	uint64_t tokens;
+	uint64_t connections; /* how many there were */
+	uint64_t connection, told; /* number of the one that is, and of the one that the embedder knows of; 0: none */
+	uint64_t messages_in, messages_out, dropped, refused_quota, post_retries, late_answers;
+	struct vmbi_host_request request;
+
+	uint32_t connection_len, connection_vp; /* the message of the connection node */
+	uint8_t connection_msg[24];
+
+	struct vmbi_fifo out, events, waiting;
+	struct vmbi_link *out_links;   /* slots, connection, replies */
+	struct vmbi_link *event_links; /* slots, GPADLs, connection */
+	struct vmbi_link *wait_links;  /* slots */
+	struct vmbi_host_reply *reply;
+	struct vmbi_host_gpadl *gpadl;
+	struct vmbi_gpadl_store *store;
+};
+
+#define VMBI_BLOCKED_SLOT 1u  /* occupied: vmb_host_eom will follow */
+#define VMBI_BLOCKED_ERROR 2u /* the callback failed: the next poll tries again */
+
+/* ---- host.c */
+
+/* Begin a [control] call: 0, VMB_EINVAL for NULL, VMB_EREENTRY. */
+int vmbi_host_enter(struct vmb_host *h);
+/* End it: what has become due is done, then the callbacks are called. */
+void vmbi_host_leave(struct vmb_host *h);
+/* The slot of a handle, or NULL. */
+struct vmbi_hc *vmbi_host_find(struct vmb_host *h, vmb_handle ch);
+/* The slot of a channel id that came from the guest, or NULL. */
+struct vmbi_hc *vmbi_host_known(struct vmb_host *h, uint32_t id);
+
+static inline int vmbi_hc_is_served(const struct vmbi_hc *c)
+{
+	return c->dev >= VMBI_DEV_ATTACHED;
+}
+
+/* May interrupts or messages go to this VP? */
+static inline int vmbi_host_vp_ok(const struct vmb_host *h, uint32_t vp)
+{
+	return vp != VMB_VP_NONE && (!h->cfg.vps || vp < h->cfg.vps);
+}
+
+/* ---- host_contact.c */
+
+void vmbi_host_contact(struct vmb_host *h, const uint8_t *msg, uint32_t connection);
+void vmbi_host_unload(struct vmb_host *h);
+/* Finish the pending action if nothing stands in its way any more. */
+void vmbi_host_settle(struct vmb_host *h);
+/* Take the interrupt page back. */
+void vmbi_host_unmap_page(struct vmb_host *h);
+
+/* ---- host_offer.c */
+
+void vmbi_host_request_offers(struct vmb_host *h);
+/* Offer it, should there be a guest that may hear of it now, and its subchannels. */
+void vmbi_host_offer_now(struct vmb_host *h, struct vmbi_hc *c);
+/* Out of the order of offers: it will be offered no more. */
+void vmbi_host_unsort(struct vmb_host *h, struct vmbi_hc *c);
+/* The id is no longer the guest's: it is the heir's, or stays claimed for a device that asked for it, or is free. */
+void vmbi_host_drop_id(struct vmb_host *h, struct vmbi_hc *c);
+/* A removed device claims no id beyond the one that the guest knows. */
+void vmbi_host_unclaim(struct vmb_host *h, const struct vmbi_hc *c);
+/* After EV_GONE was given out. */
+void vmbi_host_free(struct vmb_host *h, struct vmbi_hc *c);
+
+/* ---- host_remove.c */
+
+void vmbi_host_released(struct vmb_host *h, struct vmbi_hc *c); /* REL_ID_RELEASED */
+/* The guest knows this channel no more: what it had open ends, its GPADLs leave, without a message. */
+void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c, uint32_t shun);
+/* Something that a removed channel waited for has happened: rescind it, or end its handle, if that was the last. */
+void vmbi_host_removed_step(struct vmb_host *h, struct vmbi_hc *c);
+/* Neither guest nor device have anything of it. */
+int vmbi_host_is_drained(struct vmb_host *h, const struct vmbi_hc *c);
+
+/* ---- host_open.c */
+
+void vmbi_host_open_message(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *msg);
+void vmbi_host_close_message(struct vmb_host *h, struct vmbi_hc *c);
+void vmbi_host_modify_message(struct vmb_host *h, const uint8_t *msg);
+/* The guest's OPEN takes its course; its ring is in use already. */
+void vmbi_host_begin_open(struct vmb_host *h, struct vmbi_hc *c, const struct vmbi_host_open *o);
+/* Put the question EV_OPEN, now or when the device has answered the last one. */
+void vmbi_host_ask_open(struct vmb_host *h, struct vmbi_hc *c);
+/* End what the guest had in `state`; the caller has set the new one. */
+void vmbi_host_end_open(struct vmb_host *h, struct vmbi_hc *c, uint32_t state);
+/* A response that waits for the gate gets this status, where the version has responses. */
+void vmbi_host_modified(struct vmb_host *h, struct vmbi_hc *c, uint32_t status);
+/* OPEN_CHANNEL_RESULT. */
+void vmbi_host_open_result(struct vmb_host *h, const struct vmbi_hc *c, uint32_t open_id, uint32_t status);
+
+/* ---- host_serve.c */
+
+/* Nobody is inside the gate any more. */
+void vmbi_host_gate_is_empty(struct vmb_host *h, struct vmbi_hc *c);
+
+/* ---- host_ring.c */
+
+/* Map the rings of c->open into the page tables of a channel that is to be made in mem, and describe them in cfg. 0 or VMB_EMAP. */
+int vmbi_host_map_rings(struct vmb_host *h, struct vmbi_hc *c, void *mem, struct vmb_channel_config *cfg);
+void vmbi_host_unmap_rings(struct vmb_host *h, struct vmbi_hc *c, const struct vmb_ring_mem *tx, const struct vmb_ring_mem *rx);
+
+/* ---- host_gpadl.c */
+
+void vmbi_host_gpadl_header(struct vmb_host *h, const uint8_t *msg, uint32_t len);
+void vmbi_host_gpadl_body(struct vmb_host *h, const uint8_t *msg, uint32_t len);
+void vmbi_host_gpadl_teardown(struct vmb_host *h, const uint8_t *msg);
+/* An open ends: its ring is no longer used. */
+void vmbi_host_gpadl_unuse(struct vmb_host *h, uint32_t ref);
+/* Ask for everything that is held of this channel. */
+void vmbi_host_gpadl_ask(struct vmb_host *h, const struct vmbi_hc *c);
+/* The guest gave up the channel: all its lists leave, unanswered. */
+void vmbi_host_gpadl_drop(struct vmb_host *h, const struct vmbi_hc *c);
+/* The answer to EV_GPADL_DOWN: 0 or VMB_ENOENT. */
+int vmbi_host_gpadl_answer(struct vmb_host *h, struct vmbi_hc *c, const struct vmb_event *question);
+
+/* ---- host_queue.c */
+
+void vmbi_hq_init(struct vmb_host *h);
+/* One message more than max_messages is not taken from the guest. */
+int vmbi_hq_full(const struct vmb_host *h);
+/* A message of up to three words. There is always room: see there. */
+void vmbi_hq_reply(struct vmb_host *h, uint32_t type, uint32_t a, uint32_t b, uint32_t c);
+/* TL_CONNECT_RESULT for the two GUIDs of a request. */
+void vmbi_hq_connect_result(struct vmb_host *h, const uint8_t *guids, uint32_t status);
+/* Offer or rescind: composed when it is sent. */
+void vmbi_hq_channel(struct vmb_host *h, struct vmbi_hc *c, uint32_t type);
+/* 1: it was still waiting, and is no more. */
+int vmbi_hq_forget(struct vmb_host *h, struct vmbi_hc *c);
+/* The one message of the connection: VERSION_RESPONSE or UNLOAD_COMPLETE. */
+void vmbi_hq_connection(struct vmb_host *h, const uint8_t *msg, uint32_t len, uint32_t vp);
+void vmbi_hq_clear(struct vmb_host *h);
+/* Deliver as long as the guest takes them. */
+void vmbi_hq_pump(struct vmb_host *h);
+
+/* ---- host_signal.c */
+
+void vmbi_host_signal_guest(void *ctx); /* signal of a channel; ctx: its slot */
+/* [any] Leave a gate, and tell control if it waits for that. */
+void vmbi_host_gate_leave(struct vmb_host *h, struct vmbi_gate *g);
+/* Control waits until nobody is inside this channel's gate. */
+void vmbi_host_gate_wait(struct vmb_host *h, const struct vmbi_hc *c);
+/* Look after those that wait, if there was a poke. */
+void vmbi_host_gates(struct vmb_host *h);
+
+/* ---- host_event.c */
+
+void vmbi_he_channel(struct vmb_host *h, struct vmbi_hc *c, uint32_t event);
+void vmbi_he_cancel(struct vmb_host *h, struct vmbi_hc *c, uint32_t event);
+void vmbi_he_gpadl(struct vmb_host *h, uint32_t ref);
+void vmbi_he_gpadl_cancel(struct vmb_host *h, uint32_t ref);
+void vmbi_he_connection(struct vmb_host *h);
+
+#endif /* VMBI_HOST_H */

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * The connection: contact, unload, reset. All three end what there was, wait until the devices have let go of it, and then do the one
+ * pending action; the newest wins, and a reset wins over all. control-plane.md 7.2, 11
+ */
+#include "host.h"
+
+#define CONTACT_FAILED 2u /* connection_state. control-plane.md 5 */
+
+/* End what the guest has. What was queued for it is for nobody: it ignores everything until its answer comes. */
+static void contact_leave(struct vmb_host *h, uint32_t action)
+{
+	uint32_t was = h->state;
+
+	h->action = action;
+	h->state = action == VMBI_ACTION_RESET ? VMB_BUS_RESETTING : VMB_BUS_LEAVING;
+	vmbi_hq_clear(h);
+	if (was == VMB_BUS_CONNECTED || was == VMB_BUS_RUNNING)
+		for (uint32_t i = 1; i <= h->slots; i++)
+			if (h->ch[i].state != VMBI_HC_FREE)
+				vmbi_host_forget(h, &h->ch[i], 0);
+	if (h->page_mapped)
+		(void)vmbi_gate_close(&h->page_gate);
+}
+
+void vmbi_host_unload(struct vmb_host *h)
+{
+	contact_leave(h, VMBI_ACTION_UNLOAD);
+}
+
+int vmb_host_reset(struct vmb_host *h)
+{
+	int r = vmbi_host_enter(h);
+
+	if (r)
+		return r;
+	contact_leave(h, VMBI_ACTION_RESET);
+	vmbi_host_leave(h);
+	return 0;
+}
+
+/* ---- the request */
+
+static int contact_page_ok(uint64_t gpa)
+{
+	return gpa && gpa % VMB_PAGE == 0;
+}
+
+/* Both monitor pages or none. We never use them, for no monitor id is ever given out. */
+static int contact_monitor_ok(uint64_t to_guest, uint64_t to_host)
+{
+	if (!to_guest && !to_host)
+		return 1;
+	return contact_page_ok(to_guest) && contact_page_ok(to_host) && to_guest != to_host;
+}
+
+/* A connection for another SINT is not ours: it is told so there, if its slot is free; ours stays as it is. */
+static void contact_wrong_sint(struct vmb_host *h, uint32_t vp, uint32_t sint)
+{
+	uint8_t msg[16] = { VMBI_MSG_VERSION_RESPONSE };
+
+	(void)h->cfg.message(h->cfg.ctx, vp, 0, sint, msg, sizeof msg);
+}
+
+/* Which fields count depends on the number asked for, even if it is no version that we know. */
+void vmbi_host_contact(struct vmb_host *h, const uint8_t *msg, uint32_t connection)
+{
+	struct vmbi_host_request q = { .version = vmbi_get32(msg + VMBI_AT(INITIATE_CONTACT, version)), .connection = connection };
+	int multi = connection == VMBI_CONNECTION_MULTICLIENT;
+	uint32_t sint = VMBI_SINT, vtl = 0;
+
+	if (multi && q.version >= VMB_V5_0)
+		sint = msg[VMBI_AT(INITIATE_CONTACT, target_sint)];
+	if (multi && q.version >= VMB_V5_1)
+		vtl = msg[VMBI_AT(INITIATE_CONTACT, target_vtl)];
+	if (q.version >= VMB_V6_0)
+		q.features = vmbi_get32(msg + VMBI_AT(INITIATE_CONTACT, feature_flags));
+	if (q.version >= VMB_V3_0)
+		q.vp = vmbi_get32(msg + VMBI_AT(INITIATE_CONTACT, target_vp));
+	if (q.version < VMB_V2_4)
+		q.page = vmbi_get64(msg + VMBI_AT(INITIATE_CONTACT, interrupt_page));
+	q.bad_pages = !contact_monitor_ok(vmbi_get64(msg + VMBI_AT(INITIATE_CONTACT, parent_to_child_page)),
+					  vmbi_get64(msg + VMBI_AT(INITIATE_CONTACT, child_to_parent_page)));
+
+	/* Another VTL's server, a VP or a SINT that is not there: no answer can reach who asked. control-plane.md 7.2, 20.1 */
+	if (vtl || sint > 15 || !vmbi_host_vp_ok(h, q.vp)) {
+		h->dropped++;
+		return;
+	}
+	if (sint != VMBI_SINT) {
+		contact_wrong_sint(h, q.vp, sint);
+		return;
+	}
+	h->request = q;
+	contact_leave(h, VMBI_ACTION_CONTACT);
+}
+
+/* ---- the answer */
+
+/* state is not 0: the version is known, but something failed. Below 2.4 there is no way to say that. */
+static void contact_respond(struct vmb_host *h, const struct vmbi_host_request *q, uint32_t supported, uint32_t state)
+{
+	uint8_t msg[20] = { VMBI_MSG_VERSION_RESPONSE };
+	uint32_t len = 16;
+
+	if (state && q->version < VMB_V2_4)
+		supported = 0;
+	if (supported) {
+		msg[VMBI_AT(VERSION_RESPONSE, version_supported)] = 1;
+		msg[VMBI_AT(VERSION_RESPONSE, connection_state)] = (uint8_t)state;
+		vmbi_put32(msg + VMBI_AT(VERSION_RESPONSE, selected), q->version < VMB_V5_0 ? q->version : q->connection);
+		if (q->version >= VMB_V6_0) {
+			vmbi_put32(msg + VMBI_AT(VERSION_RESPONSE, supported_features), h->features);
+			len = 20;
+		}
+	}
+	vmbi_hq_connection(h, msg, len, q->vp);
+}
+
+/* The interrupt page of versions below 2.4: 0, or VMB_EMAP. */
+static int contact_map_page(struct vmb_host *h, uint64_t gpa)
+{
+	void *page = NULL;
+
+	if (!gpa)
+		return 0;
+	h->page_pfn = gpa / VMB_PAGE;
+	if (!contact_page_ok(gpa) || !h->cfg.map)
+		return VMB_EMAP;
+	if (h->cfg.map(h->cfg.ctx, &h->page_pfn, 1, VMB_MAP_WRITE | VMB_MAP_ALWAYS, &page) < 0)
+		return VMB_EMAP;
+	h->page = page;
+	h->page_mapped = 1;
+	vmbi_gate_open(&h->page_gate);
+	return 0;
+}
+
+void vmbi_host_unmap_page(struct vmb_host *h)
+{
+	void *page = h->page;
+
+	h->page = NULL;
+	h->page_mapped = 0;
+	h->cfg.unmap(h->cfg.ctx, &h->page_pfn, 1, VMB_MAP_WRITE | VMB_MAP_ALWAYS, &page);
+}
+
+/* The old connection is gone. control-plane.md 7.2 steps 8 to 11 */
+static void contact_negotiate(struct vmb_host *h)
+{
+	const struct vmbi_host_request *q = &h->request;
+
+	if (!vmbi_version_known(q->version) || (h->cfg.max_version && q->version > h->cfg.max_version)) {
+		contact_respond(h, q, 0, 0);
+		return;
+	}
+	if (q->bad_pages || contact_map_page(h, q->page)) {
+		contact_respond(h, q, 1, CONTACT_FAILED);
+		return;
+	}
+	h->version = q->version;
+	h->features = 0; /* none of those asked for is supported */
+	h->message_vp = q->vp;
+	h->state = VMB_BUS_CONNECTED;
+	h->connection = ++h->connections;
+	vmbi_he_connection(h);
+	contact_respond(h, q, 1, 0);
+}
+
+void vmbi_host_settle(struct vmb_host *h)
+{
+	uint32_t gpadls, pages, action = h->action, version = h->version;
+	uint8_t complete[8] = { VMBI_MSG_UNLOAD_COMPLETE };
+
+	vmbi_gpadls_count(h->store, &gpadls, &pages);
+	if (!action || h->serving || gpadls || (h->page_mapped && !vmbi_gate_empty(&h->page_gate)))
+		return;
+	if (h->page_mapped)
+		vmbi_host_unmap_page(h);
+	h->action = VMBI_ACTION_NONE;
+	h->state = VMB_BUS_NONE;
+	h->version = h->features = 0;
+	h->connection = 0;
+	if (action == VMBI_ACTION_RESET) {
+		h->message_vp = 0;
+		h->reset_done = 1;
+	}
+	vmbi_he_connection(h);
+	if (action == VMBI_ACTION_CONTACT)
+		contact_negotiate(h);
+	else if (action == VMBI_ACTION_UNLOAD && version >= VMB_V1_1)
+		vmbi_hq_connection(h, complete, sizeof complete, h->message_vp);
+}

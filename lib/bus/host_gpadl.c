@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * GPADLs: the guest's messages about them, and holds by devices. A list in use, as the ring of an open or by a hold, outlives its
+ * tear-down, and TORNDOWN waits for the last use. gpadl.md 5
+ */
+#include "host.h"
+
+static void gpadl_created(struct vmb_host *h, uint32_t id, uint32_t gpadl, uint32_t status)
+{
+	vmbi_hq_reply(h, VMBI_MSG_GPADL_CREATED, id, gpadl, status);
+}
+
+static void gpadl_answer(struct vmb_host *h, int what, const struct vmbi_gpadl_answer *a)
+{
+	switch (what) {
+	case VMBI_GPADL_COMPLETE:
+		gpadl_created(h, h->ch[a->owner].id, a->id, 0);
+		break;
+	case VMBI_GPADL_QUOTA:
+		h->refused_quota++;
+		gpadl_created(h, h->ch[a->owner].id, a->id, VMBI_FAILED);
+		break;
+	case VMBI_GPADL_REFUSED:
+		gpadl_created(h, h->ch[a->owner].id, a->id, VMBI_FAILED);
+		break;
+	case VMBI_GPADL_DROPPED:
+		h->dropped++;
+		break;
+	}
+}
+
+/* In every state of the channel, rescinded too: Linux cannot bear a failure there. gpadl.md 5.2, control-plane.md 12.2 */
+void vmbi_host_gpadl_header(struct vmb_host *h, const uint8_t *msg, uint32_t len)
+{
+	uint32_t id = vmbi_get32(msg + VMBI_AT(GPADL_HEADER, channel_id));
+	struct vmbi_hc *c = vmbi_host_known(h, id);
+	struct vmbi_gpadl_answer a;
+
+	if (c)
+		gpadl_answer(h, vmbi_gpadls_header(h->store, c->slot, msg, len, c->max_gpadls, c->max_gpadl_pages, &a), &a);
+	else
+		gpadl_created(h, id, vmbi_get32(msg + VMBI_AT(GPADL_HEADER, gpadl_id)), VMBI_FAILED);
+}
+
+void vmbi_host_gpadl_body(struct vmb_host *h, const uint8_t *msg, uint32_t len)
+{
+	struct vmbi_gpadl_answer a;
+
+	gpadl_answer(h, vmbi_gpadls_body(h->store, msg, len, &a), &a);
+}
+
+/* ---- leaving */
+
+/* The store has forgotten it, and so do we. */
+static void gpadl_forgotten(struct vmb_host *h, uint32_t ref, uint32_t id, int answer)
+{
+	h->gpadl[ref] = (struct vmbi_host_gpadl){ 0, 0, 0, 0, 0 };
+	if (answer)
+		vmbi_hq_reply(h, VMBI_MSG_GPADL_TORNDOWN, id, 0, 0);
+}
+
+static void gpadl_ask(struct vmb_host *h, uint32_t ref)
+{
+	struct vmbi_host_gpadl *g = &h->gpadl[ref];
+
+	if (!g->holds || g->asked)
+		return;
+	g->asked = 1;
+	vmbi_he_gpadl(h, ref);
+}
+
+/* gpadl.md 5.4 */
+void vmbi_host_gpadl_teardown(struct vmb_host *h, const uint8_t *msg)
+{
+	struct vmbi_hc *c = vmbi_host_known(h, vmbi_get32(msg + VMBI_AT(GPADL_TEARDOWN, channel_id)));
+	uint32_t id = vmbi_get32(msg + VMBI_AT(GPADL_TEARDOWN, gpadl_id));
+	uint32_t ref = c ? vmbi_gpadls_find(h->store, c->slot, id) : 0;
+
+	if (!ref || vmbi_gpadls_is_leaving(h->store, ref)) {
+		h->dropped++;
+		return;
+	}
+	if (vmbi_gpadls_leave(h->store, ref))
+		gpadl_forgotten(h, ref, id, 1);
+	else
+		gpadl_ask(h, ref);
+}
+
+void vmbi_host_gpadl_unuse(struct vmb_host *h, uint32_t ref)
+{
+	uint32_t id = vmbi_gpadls_id(h->store, ref), quiet = h->gpadl[ref].quiet;
+
+	if (vmbi_gpadls_unuse(h->store, ref))
+		gpadl_forgotten(h, ref, id, !quiet);
+}
+
+void vmbi_host_gpadl_ask(struct vmb_host *h, const struct vmbi_hc *c)
+{
+	for (uint32_t ref = vmbi_gpadls_next(h->store, c->slot, 0); ref; ref = vmbi_gpadls_next(h->store, c->slot, ref))
+		gpadl_ask(h, ref);
+}
+
+void vmbi_host_gpadl_drop(struct vmb_host *h, const struct vmbi_hc *c)
+{
+	vmbi_gpadls_purge(h->store, c->slot);
+	for (uint32_t ref = vmbi_gpadls_next(h->store, c->slot, 0); ref; ref = vmbi_gpadls_next(h->store, c->slot, ref)) {
+		h->gpadl[ref].quiet = 1;
+		if (vmbi_gpadls_is_leaving(h->store, ref))
+			continue;
+		if (vmbi_gpadls_leave(h->store, ref))
+			gpadl_forgotten(h, ref, 0, 0);
+		else
+			gpadl_ask(h, ref);
+	}
+}
+
+/* ---- holds */
+
+/* All holds of a list end. */
+static void gpadl_let_go(struct vmb_host *h, struct vmbi_hc *c, uint32_t ref)
+{
+	struct vmbi_host_gpadl *g = &h->gpadl[ref];
+
+	vmbi_he_gpadl_cancel(h, ref);
+	g->holds = g->asked = 0;
+	g->token = 0;
+	c->holds--;
+	vmbi_host_gpadl_unuse(h, ref);
+	vmbi_host_removed_step(h, c);
+}
+
+int vmbi_host_gpadl_answer(struct vmb_host *h, struct vmbi_hc *c, const struct vmb_event *question)
+{
+	uint32_t ref = (uint32_t)question->token;
+
+	if (!ref || ref > h->gpadls || h->gpadl[ref].token != question->token || h->gpadl[ref].slot != c->slot)
+		return VMB_ENOENT;
+	gpadl_let_go(h, c, ref);
+	return 0;
+}
+
+/* Begin a call about one list: 0 with its channel and reference, or the call's result. */
+static int gpadl_enter(struct vmb_host *h, vmb_handle ch, uint32_t gpadl, struct vmbi_hc **c, uint32_t *ref)
+{
+	int r = vmbi_host_enter(h);
+
+	if (r)
+		return r;
+	*c = vmbi_host_find(h, ch);
+	*ref = *c ? vmbi_gpadls_find(h->store, (*c)->slot, gpadl) : 0;
+	if (*ref)
+		return 0;
+	vmbi_guard_leave(&h->guard);
+	return *c ? VMB_ENOENT : VMB_EHANDLE;
+}
+
+static void gpadl_info(struct vmb_host *h, uint32_t ref, struct vmb_gpadl_info *info)
+{
+	VMBI_MEMSET(info, 0, sizeof *info);
+	vmbi_gpadls_info(h->store, ref, info);
+	info->held = h->gpadl[ref].holds;
+}
+
+int vmb_host_gpadl_info(struct vmb_host *h, vmb_handle ch, uint32_t gpadl, struct vmb_gpadl_info *out)
+{
+	struct vmb_gpadl_info info;
+	struct vmbi_hc *c;
+	uint32_t ref;
+	int r = out ? gpadl_enter(h, ch, gpadl, &c, &ref) : VMB_EINVAL;
+
+	if (r)
+		return r;
+	gpadl_info(h, ref, &info);
+	r = vmbi_struct_out(out, &info, sizeof info, sizeof info);
+	vmbi_guard_leave(&h->guard);
+	return r;
+}
+
+/* Nothing that is on its way out may be held. */
+static int gpadl_hold(struct vmb_host *h, struct vmbi_hc *c, uint32_t ref, uint64_t *words, uint32_t max, struct vmb_list *list)
+{
+	struct vmbi_host_gpadl *g = &h->gpadl[ref];
+	struct vmb_gpadl_info info;
+
+	if (c->removed || vmbi_gpadls_is_leaving(h->store, ref))
+		return VMB_ENOENT;
+	gpadl_info(h, ref, &info);
+	list->count = info.words;
+	list->ranges = info.ranges;
+	list->words = NULL;
+	if (max < info.words)
+		return VMB_ETOOSMALL;
+	if (g->holds == UINT32_MAX)
+		return VMB_ENOSPACE;
+	vmbi_gpadls_words(h->store, ref, 0, words, info.words);
+	list->words = words;
+	if (!g->holds++) {
+		vmbi_gpadls_use(h->store, ref);
+		g->slot = c->slot;
+		c->holds++;
+	}
+	return 0;
+}
+
+int vmb_host_gpadl_hold(struct vmb_host *h, vmb_handle ch, uint32_t gpadl, uint64_t *words, uint32_t max, struct vmb_list *list)
+{
+	struct vmbi_hc *c;
+	uint32_t ref;
+	int r = (!words && max) || !list ? VMB_EINVAL : gpadl_enter(h, ch, gpadl, &c, &ref);
+
+	if (r)
+		return r;
+	r = gpadl_hold(h, c, ref, words, max, list);
+	vmbi_host_leave(h);
+	return r;
+}
+
+int vmb_host_gpadl_release(struct vmb_host *h, vmb_handle ch, uint32_t gpadl)
+{
+	struct vmbi_hc *c;
+	uint32_t ref;
+	int r = gpadl_enter(h, ch, gpadl, &c, &ref);
+
+	if (r)
+		return r;
+	if (!h->gpadl[ref].holds)
+		r = VMB_ENOENT;
+	else if (h->gpadl[ref].holds > 1)
+		h->gpadl[ref].holds--;
+	else
+		gpadl_let_go(h, c, ref);
+	vmbi_host_leave(h);
+	return r;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/* The guest's messages: the hypercall's input, back-pressure, and who handles which type in which state. control-plane.md 1.2, 1.4, 17 */
+#include "host.h"
+
+#define HOST_POST_HEADER 16u /* of the hypercall's input */
+#define HOST_POST_TYPE 1u    /* VMBus's message type of the hypervisor */
+
+/* The states of the connection in which a type is accepted. control-plane.md 17.1 */
+#define HOST_IN(state) (uint8_t)(1u << (state))
+#define HOST_IN_CONNECTED (HOST_IN(VMB_BUS_CONNECTED) | HOST_IN(VMB_BUS_RUNNING))
+
+static const uint8_t host_accepts[VMBI_MSG_COUNT] = {
+	[VMBI_MSG_INITIATE_CONTACT] = HOST_IN(VMB_BUS_NONE) | HOST_IN_CONNECTED | HOST_IN(VMB_BUS_LEAVING),
+	[VMBI_MSG_REQUEST_OFFERS] = HOST_IN(VMB_BUS_CONNECTED),
+	[VMBI_MSG_OPEN_CHANNEL] = HOST_IN_CONNECTED,
+	[VMBI_MSG_CLOSE_CHANNEL] = HOST_IN_CONNECTED,
+	[VMBI_MSG_GPADL_HEADER] = HOST_IN_CONNECTED,
+	[VMBI_MSG_GPADL_BODY] = HOST_IN_CONNECTED,
+	[VMBI_MSG_GPADL_TEARDOWN] = HOST_IN_CONNECTED,
+	[VMBI_MSG_REL_ID_RELEASED] = HOST_IN_CONNECTED,
+	[VMBI_MSG_UNLOAD] = HOST_IN_CONNECTED,
+	[VMBI_MSG_TL_CONNECT_REQUEST] = HOST_IN_CONNECTED,
+	[VMBI_MSG_MODIFY_CHANNEL] = HOST_IN_CONNECTED,
+	/* Reserved channels, MODIFY_CONNECTION, PAUSE and RESUME: not supported, dropped in every state. */
+};
+
+/* Messages about one channel that the guest may name; unknown ids were sorted out before. */
+static void host_post_channel(struct vmb_host *h, uint32_t type, const uint8_t *msg)
+{
+	struct vmbi_hc *c = vmbi_host_known(h, vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, channel_id)));
+
+	if (!c)
+		h->dropped++;
+	else if (type == VMBI_MSG_OPEN_CHANNEL)
+		vmbi_host_open_message(h, c, msg);
+	else if (type == VMBI_MSG_CLOSE_CHANNEL)
+		vmbi_host_close_message(h, c);
+	else
+		vmbi_host_released(h, c);
+}
+
+/* No sockets here: from 4.1 on the guest is told so, before it finds out by itself. control-plane.md 15.1 */
+static void host_post_connect(struct vmb_host *h, const uint8_t *msg)
+{
+	if (h->version >= VMB_V4_1)
+		vmbi_hq_connect_result(h, msg + VMBI_AT(TL_CONNECT_REQUEST, endpoint_id), 0xc0000236u);
+	else
+		h->dropped++;
+}
+
+static void host_post_dispatch(struct vmb_host *h, uint32_t connection, const uint8_t *msg, uint32_t len)
+{
+	uint32_t type;
+
+	if (vmb_message_check(msg, len, h->version, h->features, 1) < 0) {
+		h->dropped++;
+		return;
+	}
+	type = vmbi_get32(msg);
+	if (!(host_accepts[type] & HOST_IN(h->state))) {
+		h->dropped++;
+		return;
+	}
+	switch (type) {
+	case VMBI_MSG_INITIATE_CONTACT:
+		vmbi_host_contact(h, msg, connection);
+		break;
+	case VMBI_MSG_UNLOAD:
+		vmbi_host_unload(h);
+		break;
+	case VMBI_MSG_REQUEST_OFFERS:
+		vmbi_host_request_offers(h);
+		break;
+	case VMBI_MSG_GPADL_HEADER:
+		vmbi_host_gpadl_header(h, msg, len);
+		break;
+	case VMBI_MSG_GPADL_BODY:
+		vmbi_host_gpadl_body(h, msg, len);
+		break;
+	case VMBI_MSG_GPADL_TEARDOWN:
+		vmbi_host_gpadl_teardown(h, msg);
+		break;
+	case VMBI_MSG_MODIFY_CHANNEL:
+		vmbi_host_modify_message(h, msg);
+		break;
+	case VMBI_MSG_TL_CONNECT_REQUEST:
+		host_post_connect(h, msg);
+		break;
+	default:
+		host_post_channel(h, type, msg);
+		break;
+	}
+}
+
+/* A new owner of the guest can always make contact and an old one can always leave: what is queued is for nobody then, and their one
+ * answer has its own place. So a slot that nobody empties any more cannot lock out a crash kernel. */
+static int host_post_starts_over(const uint8_t *msg, uint32_t len)
+{
+	uint32_t type = len >= 8 ? vmbi_get32(msg) : 0;
+
+	return type == VMBI_MSG_INITIATE_CONTACT || type == VMBI_MSG_UNLOAD;
+}
+
+int vmb_host_post(struct vmb_host *h, const void *input, uint32_t len)
+{
+	const uint8_t *in = input;
+	uint32_t connection, bytes;
+	int r;
+
+	if (!h || !in || len > HOST_POST_HEADER + VMB_MESSAGE_MAX)
+		return VMB_EINVAL;
+	if (len < HOST_POST_HEADER)
+		return VMB_HV_INVALID_PARAMETER;
+	connection = vmbi_get32(in);
+	bytes = vmbi_get32(in + 12);
+	if (connection != VMBI_CONNECTION_LEGACY && connection != VMBI_CONNECTION_MULTICLIENT)
+		return VMB_HV_INVALID_CONNECTION;
+	if (vmbi_get32(in + 8) != HOST_POST_TYPE || bytes > len - HOST_POST_HEADER)
+		return VMB_HV_INVALID_PARAMETER;
+	r = vmbi_host_enter(h);
+	if (r)
+		return r;
+	in += HOST_POST_HEADER;
+	if (h->state == VMB_BUS_RESETTING || (vmbi_hq_full(h) && !host_post_starts_over(in, bytes))) {
+		r = VMB_HV_NO_BUFFERS;
+	} else {
+		h->messages_in++;
+		host_post_dispatch(h, connection, in, bytes);
+	}
+	vmbi_host_leave(h);
+	return r;
+}

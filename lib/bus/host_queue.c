@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * Messages on their way to the guest: one FIFO of nodes, delivered one by one as the guest empties its slot. A node is a channel's (its offer
+ * or its rescind, composed from the channel when it is sent, so any number of them costs nothing), the connection's, or a reply.
+ * control-plane.md 1.4, 6, 8.5
+ */
+#include "host.h"
+
+/* Nodes: 1...slots, the connection, then the replies. */
+static uint32_t hq_connection_node(const struct vmb_host *h)
+{
+	return h->slots + 1;
+}
+
+static uint32_t hq_reply_node(const struct vmb_host *h, uint32_t reply)
+{
+	return h->slots + 1 + reply;
+}
+
+void vmbi_hq_init(struct vmb_host *h)
+{
+	for (uint32_t i = h->replies; i; i--) {
+		h->reply[i].len = h->free_reply; /* the next free one */
+		h->free_reply = i;
+	}
+}
+
+static void hq_append(struct vmb_host *h, uint32_t node)
+{
+	if (!h->out_links[node].in)
+		h->queued++;
+	vmbi_fifo_append(&h->out, h->out_links, node);
+}
+
+static void hq_remove(struct vmb_host *h, uint32_t node)
+{
+	vmbi_fifo_remove(&h->out, h->out_links, node);
+	h->queued--;
+	if (node > hq_connection_node(h)) {
+		uint32_t reply = node - hq_connection_node(h);
+
+		h->reply[reply].len = h->free_reply;
+		h->free_reply = reply;
+	}
+}
+
+int vmbi_hq_full(const struct vmb_host *h)
+{
+	return h->queued >= h->cfg.max_messages;
+}
+
+/* host.c counts the replies so that there is always one. */
+static struct vmbi_host_reply *hq_new_reply(struct vmb_host *h, uint32_t type, uint32_t len)
+{
+	uint32_t n = h->free_reply;
+	struct vmbi_host_reply *reply = &h->reply[n];
+
+	h->free_reply = reply->len;
+	VMBI_MEMSET(reply, 0, sizeof *reply);
+	reply->type = type;
+	reply->len = len;
+	hq_append(h, hq_reply_node(h, n));
+	return reply;
+}
+
+void vmbi_hq_reply(struct vmb_host *h, uint32_t type, uint32_t a, uint32_t b, uint32_t c)
+{
+	uint32_t words = 0;
+	struct vmbi_host_reply *reply;
+
+	switch (type) {
+	case VMBI_MSG_GPADL_TORNDOWN:
+		words = 1;
+		break;
+	case VMBI_MSG_MODIFY_CHANNEL_RESPONSE:
+		words = 2;
+		break;
+	case VMBI_MSG_OPEN_CHANNEL_RESULT:
+	case VMBI_MSG_GPADL_CREATED:
+		words = 3;
+		break;
+	}
+	reply = hq_new_reply(h, type, words * 4);
+	vmbi_put32(reply->body, a);
+	vmbi_put32(reply->body + 4, b);
+	vmbi_put32(reply->body + 8, c);
+}
+
+void vmbi_hq_connect_result(struct vmb_host *h, const uint8_t *guids, uint32_t status)
+{
+	struct vmbi_host_reply *reply = hq_new_reply(h, VMBI_MSG_TL_CONNECT_RESULT, 36);
+
+	VMBI_MEMCPY(reply->body, guids, 32);
+	vmbi_put32(reply->body + 32, status);
+}
+
+void vmbi_hq_channel(struct vmb_host *h, struct vmbi_hc *c, uint32_t type)
+{
+	c->wire = type;
+	hq_append(h, c->slot);
+}
+
+int vmbi_hq_forget(struct vmb_host *h, struct vmbi_hc *c)
+{
+	if (!h->out_links[c->slot].in)
+		return 0;
+	if (h->out.head == c->slot)
+		h->blocked = 0;
+	hq_remove(h, c->slot);
+	return 1;
+}
+
+void vmbi_hq_connection(struct vmb_host *h, const uint8_t *msg, uint32_t len, uint32_t vp)
+{
+	VMBI_MEMCPY(h->connection_msg, msg, len);
+	h->connection_len = len;
+	h->connection_vp = vp;
+	hq_append(h, hq_connection_node(h));
+}
+
+void vmbi_hq_clear(struct vmb_host *h)
+{
+	while (h->out.head)
+		hq_remove(h, h->out.head);
+	h->blocked = 0;
+}
+
+/* ---- composing */
+
+/* What this guest may know of an offer's flags. control-plane.md 8.1 */
+static uint32_t hq_offer_flags(const struct vmb_host *h, uint32_t flags)
+{
+	uint32_t mask = VMB_OFFER_ENUMERATE | VMB_OFFER_PIPE;
+
+	if (h->version >= VMB_V4_0)
+		mask |= VMB_OFFER_HVSOCK;
+	if (h->features & VMB_FEATURE_CONFIDENTIAL)
+		mask |= VMB_OFFER_PRIVATE_RING | VMB_OFFER_PRIVATE_MEMORY;
+	if (h->features & VMB_FEATURE_PINNING)
+		mask |= VMB_OFFER_PINNED;
+	return flags & mask;
+}
+
+/* The long form to every version: who is too old for its tail ignores that. control-plane.md 6.1 */
+static uint32_t hq_offer(const struct vmb_host *h, const struct vmbi_hc *c, uint8_t *msg)
+{
+	VMBI_MEMCPY(msg + VMBI_AT(OFFER_CHANNEL, class_id), &c->class_id, 16);
+	VMBI_MEMCPY(msg + VMBI_AT(OFFER_CHANNEL, instance_id), &c->instance, 16);
+	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, flags), (uint16_t)hq_offer_flags(h, c->offer_flags));
+	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, mmio_megabytes), (uint16_t)c->mmio_mb);
+	VMBI_MEMCPY(msg + VMBI_AT(OFFER_CHANNEL, user_defined), c->user_defined, sizeof c->user_defined);
+	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, subchannel_index), (uint16_t)c->subchannel);
+	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, mmio_megabytes_optional), (uint16_t)c->mmio_optional_mb);
+	vmbi_put32(msg + VMBI_AT(OFFER_CHANNEL, channel_id), c->id);
+	msg[VMBI_AT(OFFER_CHANNEL, monitor_id)] = 0xff; /* none is ever given out: monitor_allocated stays 0 */
+	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, is_dedicated), 1);
+	vmbi_put32(msg + VMBI_AT(OFFER_CHANNEL, connection_id), VMBI_HOST_EVENT_BASE | c->id);
+	return 196;
+}
+
+/* The message of a node, in exactly its size. control-plane.md 1.4, 21 (22) */
+static uint32_t hq_compose(const struct vmb_host *h, uint32_t node, uint8_t *msg, uint32_t *vp)
+{
+	const struct vmbi_host_reply *reply;
+
+	VMBI_MEMSET(msg, 0, 196);
+	*vp = h->message_vp;
+	if (node == hq_connection_node(h)) {
+		*vp = h->connection_vp;
+		VMBI_MEMCPY(msg, h->connection_msg, h->connection_len);
+		return h->connection_len;
+	}
+	if (node < hq_connection_node(h)) {
+		const struct vmbi_hc *c = &h->ch[node];
+
+		vmbi_put32(msg, c->wire);
+		if (c->wire == VMBI_MSG_OFFER_CHANNEL)
+			return hq_offer(h, c, msg);
+		vmbi_put32(msg + VMBI_AT(RESCIND_CHANNEL_OFFER, channel_id), c->id);
+		return 12;
+	}
+	reply = &h->reply[node - hq_connection_node(h)];
+	vmbi_put32(msg, reply->type);
+	VMBI_MEMCPY(msg + 8, reply->body, reply->len);
+	return 8 + reply->len;
+}
+
+/* ---- delivering */
+
+void vmbi_hq_pump(struct vmb_host *h)
+{
+	uint8_t msg[196];
+
+	while (h->out.head && !h->blocked) {
+		uint32_t node = h->out.head, vp, len = hq_compose(h, node, msg, &vp);
+		int r = h->cfg.message(h->cfg.ctx, vp, 0, VMBI_SINT, msg, len);
+
+		if (r < 0) {
+			h->blocked = r == VMB_EAGAIN ? VMBI_BLOCKED_SLOT : VMBI_BLOCKED_ERROR;
+			h->blocked_vp = vp;
+			h->post_retries++;
+			return;
+		}
+		hq_remove(h, node);
+		h->messages_out++;
+	}
+}
+
+int vmb_host_eom(struct vmb_host *h, uint32_t vp)
+{
+	int r = vmbi_host_enter(h);
+
+	if (r)
+		return r;
+	if (h->blocked_vp == vp)
+		h->blocked = 0;
+	vmbi_host_leave(h);
+	return 0;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * The end of an offer, from either side: the device goes (RESCIND), or the guest gives the id back or leaves. control-plane.md 12,
+ * gpadl.md 5.5
+ *
+ * RESCIND is sent when the device is off all memory of the channel, and the subchannels have been rescinded: a guest may free that
+ * memory the moment it reads it. From the call of vmb_host_remove on the guest's messages are treated as after the RESCIND.
+ */
+#include "host.h"
+
+int vmbi_host_is_drained(struct vmb_host *h, const struct vmbi_hc *c)
+{
+	return c->state == VMBI_HC_UNOFFERED && !vmbi_hc_is_served(c) && !vmbi_gpadls_next(h->store, c->slot, 0);
+}
+
+/* A subchannel is no longer in its primary's way. */
+static void remove_uncount(struct vmb_host *h, struct vmbi_hc *c)
+{
+	if (c->counted && c->primary)
+		h->ch[c->primary].live_subs--;
+	c->counted = 0;
+}
+
+static void remove_rescind(struct vmb_host *h, struct vmbi_hc *c)
+{
+	if (c->rescinded || vmbi_hc_is_served(c) || c->holds || c->live_subs)
+		return;
+	c->rescinded = 1;
+	remove_uncount(h, c);
+	vmbi_hq_channel(h, c, VMBI_MSG_RESCIND_CHANNEL_OFFER);
+}
+
+static void remove_finish(struct vmb_host *h, struct vmbi_hc *c)
+{
+	struct vmbi_hc *heir = c->heir ? &h->ch[c->heir] : NULL;
+
+	if (!vmbi_host_is_drained(h, c))
+		return;
+	if (heir) {
+		c->heir = heir->heir_of = 0;
+		vmbi_host_offer_now(h, heir);
+	}
+	if (c->dev == VMBI_DEV_NONE && !c->gone) {
+		c->gone = 1;
+		vmbi_he_channel(h, c, VMBI_HE_GONE);
+	}
+}
+
+static void remove_step(struct vmb_host *h, struct vmbi_hc *c)
+{
+	if (!c->removed)
+		return;
+	if (c->state == VMBI_HC_REVOKED)
+		remove_rescind(h, c);
+	else
+		remove_finish(h, c);
+}
+
+void vmbi_host_removed_step(struct vmb_host *h, struct vmbi_hc *c)
+{
+	remove_step(h, c);
+	if (c->primary)
+		remove_step(h, &h->ch[c->primary]);
+}
+
+void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c, uint32_t shun)
+{
+	uint32_t was = c->state;
+
+	c->shunned = shun;
+	if (was != VMBI_HC_UNOFFERED) {
+		c->state = VMBI_HC_UNOFFERED;
+		c->modifying = 0;
+		(void)vmbi_hq_forget(h, c);
+		vmbi_host_gpadl_drop(h, c);
+		vmbi_host_end_open(h, c, was);
+		remove_uncount(h, c);
+	}
+	vmbi_host_drop_id(h, c);
+	vmbi_host_removed_step(h, c);
+}
+
+/* control-plane.md 12.4 */
+void vmbi_host_released(struct vmb_host *h, struct vmbi_hc *c)
+{
+	if (c->state == VMBI_HC_CLOSED || c->state == VMBI_HC_CLOSING || c->state == VMBI_HC_REVOKED)
+		vmbi_host_forget(h, c, 1);
+	else
+		h->dropped++;
+}
+
+static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
+{
+	uint32_t was = c->state;
+
+	if (c->removed)
+		return;
+	c->removed = 1;
+	h->offers--;
+	vmbi_host_unsort(h, c);
+	if (c->heir_of)
+		h->ch[c->heir_of].heir = 0;
+	c->heir_of = 0;
+	vmbi_host_unclaim(h, c);
+	if (was == VMBI_HC_UNOFFERED || (h->out_links[c->slot].in && c->wire == VMBI_MSG_OFFER_CHANNEL)) {
+		vmbi_host_forget(h, c, 0); /* the guest has not heard of it */
+		return;
+	}
+	vmbi_host_modified(h, c, VMBI_FAILED);
+	c->state = VMBI_HC_REVOKED;
+	vmbi_host_end_open(h, c, was);
+	vmbi_host_gpadl_ask(h, c);
+	vmbi_host_removed_step(h, c);
+}
+
+int vmb_host_remove(struct vmb_host *h, vmb_handle ch)
+{
+	struct vmbi_hc *c;
+	int r = vmbi_host_enter(h);
+
+	if (r)
+		return r;
+	c = vmbi_host_find(h, ch);
+	if (c) {
+		for (uint32_t sub = c->first_sub; sub; sub = h->ch[sub].next_sub)
+			remove_one(h, &h->ch[sub]);
+		remove_one(h, c);
+	}
+	vmbi_host_leave(h);
+	return c ? 0 : VMB_EHANDLE;
+}

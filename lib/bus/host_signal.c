@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * Signals, on any thread beside everything else: the guest's to a device, a device's to the guest. Both pass through the gate of the
+ * channel, and while somebody is inside, control neither tells the device that it is closed, nor the guest that an old VP is out of use.
+ * control-plane.md 9
+ */
+#include "host.h"
+
+void vmbi_host_gate_leave(struct vmb_host *h, struct vmbi_gate *g)
+{
+	if (!vmbi_gate_leave(g))
+		return;
+	VMBI_STORE32_RELEASE(&h->poked, 1u);
+	VMBI_POKE(&h->cfg);
+}
+
+/* Wake the device of a channel id that the guest knows. 1: there is such an id, whether or not anybody serves it. */
+static int signal_channel(struct vmb_host *h, uint32_t id)
+{
+	uint32_t route = VMBI_LOAD32_ACQUIRE(&h->route[id]);
+	struct vmbi_hc *c;
+
+	if (!(route & VMBI_HOST_KNOWN))
+		return 0;
+	c = &h->ch[route & ~VMBI_HOST_KNOWN];
+	/* The id may have gone to another channel since: look again from inside, where this one cannot be closed. */
+	if (vmbi_gate_enter(&c->gate) && VMBI_LOAD32_ACQUIRE(&h->route[id]) == route)
+		h->cfg.wake(h->cfg.ctx, c->user);
+	else
+		(void)VMBI_FETCH_ADD32(&h->stray, 1u);
+	vmbi_host_gate_leave(h, &c->gate);
+	return 1;
+}
+
+/* Versions below 2.4: one event for all, the guest's half of the interrupt page says for whom. Its bits are the guest's: one without
+ * a channel is ignored. */
+static int signal_page(struct vmb_host *h)
+{
+	int open = vmbi_gate_enter(&h->page_gate);
+
+	for (uint32_t w = 0; open && w < VMBI_FLAG_WORDS; w++) {
+		uint32_t bits = vmbi_flags_take(h->page + VMBI_INTERRUPT_HALF, w);
+
+		for (uint32_t id = w * 32; bits; id++, bits >>= 1)
+			if (bits & 1 && !signal_channel(h, id))
+				(void)VMBI_FETCH_ADD32(&h->stray, 1u);
+	}
+	vmbi_host_gate_leave(h, &h->page_gate);
+	return open;
+}
+
+int vmb_host_signal(struct vmb_host *h, uint32_t connection, uint32_t flag)
+{
+	uint32_t id = connection & (VMBI_HOST_IDS - 1);
+	int known;
+
+	if (!h || flag)
+		return VMB_HV_INVALID_PARAMETER;
+	if (connection == VMBI_CONNECTION_EVENT)
+		known = signal_page(h);
+	else
+		known = id && connection == (VMBI_HOST_EVENT_BASE | id) && signal_channel(h, id);
+	return known ? VMB_HV_SUCCESS : VMB_HV_INVALID_CONNECTION;
+}
+
+void vmbi_host_signal_guest(void *ctx)
+{
+	struct vmbi_hc *c = ctx;
+	struct vmb_host *h = c->host;
+	uint32_t vp;
+
+	if (vmbi_gate_enter(&c->gate)) {
+		vp = VMBI_LOAD32_ACQUIRE(&c->target);
+		if (c->legacy) {
+			if (h->page)
+				(void)vmbi_flags_set(h->page, c->flag);
+			h->cfg.interrupt(h->cfg.ctx, 0, 0, VMBI_SINT, 0);
+		} else if (vp != VMB_VP_NONE) {
+			h->cfg.interrupt(h->cfg.ctx, vp, 0, VMBI_SINT, c->flag);
+		}
+	}
+	vmbi_host_gate_leave(h, &c->gate);
+}
+
+/* ---- control waits */
+
+void vmbi_host_gate_wait(struct vmb_host *h, const struct vmbi_hc *c)
+{
+	vmbi_fifo_append(&h->waiting, h->wait_links, c->slot);
+}
+
+void vmbi_host_gates(struct vmb_host *h)
+{
+	uint32_t next;
+
+	if (!VMBI_LOAD32_RELAXED(&h->poked) || !VMBI_EXCHANGE32(&h->poked, 0u))
+		return;
+	for (uint32_t slot = h->waiting.head; slot; slot = next) {
+		struct vmbi_hc *c = &h->ch[slot];
+
+		next = h->wait_links[slot].next;
+		if (!vmbi_gate_empty(&c->gate))
+			continue;
+		vmbi_fifo_remove(&h->waiting, h->wait_links, slot);
+		vmbi_host_gate_is_empty(h, c);
+	}
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * Requests in flight: a fixed table between two threads. [tx] takes slots and cancels, [rx] completes. A slot's word holds generation and
+ * state: [tx] makes a free slot live, all else is by compare-and-swap. The numbers of free slots go round in a ring, from [rx] to [tx].
+ * ids: (generation << 16 | slot) + 1, never 0, never a pointer, not given again before the slot was used 2^30 times. DESIGN 5, ring.md 7
+ *
+ * Only taking is two steps: the id is needed to write the packet, but the slot is live only when the packet is in the ring, unpublished
+ * still. So a packet that does not fit leaves nothing to undo, and no forged completion finds a request that was not sent.
+ */
+#ifndef VMBI_REQUEST_H
+#define VMBI_REQUEST_H
+
+#include "vmbus.h"
+#include "../env.h"
+#include "../abi.h"
+
+/* States of a slot. Taking adds VMBI_REQUEST_TAKE to the word of a free one: next generation, live. */
+#define VMBI_REQUEST_FREE 0u
+#define VMBI_REQUEST_LIVE 1u
+#define VMBI_REQUEST_ZOMBIE 2u
+#define VMBI_REQUEST_STATE 3u
+#define VMBI_REQUEST_TAKE (4u + VMBI_REQUEST_LIVE)
+
+#define VMBI_REQUESTS_MAX 65535u
+
+struct vmbi_request {
+	uint32_t word;  /* generation << 2 | state; between threads */
+	uint32_t place; /* [owner] where in the ring of free slots its number was first: a hint */
+	uint64_t user;  /* [tx] writes it before the slot is live, [rx] reads it before the slot is free */
+};
+
+struct vmbi_requests {
+	/* written at init only */
+	struct vmbi_request *slots;
+	uint16_t *free; /* ring of slot numbers, mask + 1 of them; never more than `size` in it */
+	uint32_t size;  /* slots; 0: no table */
+	uint32_t mask;
+	/* [tx] */
+	uint32_t out __attribute__((aligned(64))); /* numbers ever taken out of the ring */
+	uint32_t seen;    /* `in`, as last seen */
+	uint32_t zombies; /* ever cancelled */
+	/* [rx] */
+	uint32_t in __attribute__((aligned(64))); /* numbers ever put into the ring */
+	uint32_t buried;  /* cancelled ones that were completed */
+};
+
+/* [tx] The id that the next request will have: VMB_YES, or 0: all slots are in flight. */
+static inline int vmbi_request_next(struct vmbi_requests *r, uint64_t *id)
+{
+	uint32_t slot, word;
+
+	if (r->out == r->seen) {
+		r->seen = VMBI_LOAD32_ACQUIRE(&r->in);
+		if (r->out == r->seen)
+			return 0;
+	}
+	slot = r->free[r->out & r->mask];
+	word = VMBI_LOAD32_RELAXED(&r->slots[slot].word) + VMBI_REQUEST_TAKE;
+	*id = ((uint64_t)(word >> 2) << 16 | slot) + 1;
+	return VMB_YES;
+}
+
+/* [tx] Its packet is in the ring, the peer has not seen it: from now on its completion is expected. */
+static inline void vmbi_request_take(struct vmbi_requests *r, uint64_t user)
+{
+	struct vmbi_request *q = &r->slots[r->free[r->out & r->mask]];
+
+	q->user = user;
+	VMBI_STORE32_RELEASE(&q->word, VMBI_LOAD32_RELAXED(&q->word) + VMBI_REQUEST_TAKE);
+	VMBI_STORE32_RELAXED(&r->out, r->out + 1);
+}
+
+/* Where an id belongs, and the word of its slot while it is live; NULL: no table gave it. */
+static inline struct vmbi_request *vmbi_request_find(const struct vmbi_requests *r, uint64_t id, uint32_t *live)
+{
+	uint64_t n = id - 1;
+	uint32_t slot = (uint32_t)n & 0xffff;
+
+	*live = (uint32_t)(n >> 16) << 2 | VMBI_REQUEST_LIVE;
+	return slot < r->size && !(n >> 46) ? &r->slots[slot] : NULL;
+}
+
+/* [rx] A completion came: VMB_YES with its user, and *late = VMB_PKT_LATE for a cancelled one; or VMB_ENOENT: forged, repeated or foreign. */
+static inline int vmbi_request_complete(struct vmbi_requests *r, uint64_t id, uint64_t *user, uint32_t *late)
+{
+	uint32_t live;
+	struct vmbi_request *q = vmbi_request_find(r, id, &live);
+
+	if (!q)
+		return VMB_ENOENT;
+	*late = 0;
+	if (!VMBI_SWAP32(&q->word, live, live - VMBI_REQUEST_LIVE)) {
+		if (!VMBI_SWAP32(&q->word, live - VMBI_REQUEST_LIVE + VMBI_REQUEST_ZOMBIE, live - VMBI_REQUEST_LIVE))
+			return VMB_ENOENT;
+		*late = VMB_PKT_LATE;
+		VMBI_STORE32_RELAXED(&r->buried, r->buried + 1);
+	}
+	*user = q->user;
+	/* What [tx] read at this place it read before the latest of the takes whose completions came here, and each of those was acquired. */
+	r->free[r->in & r->mask] = (uint16_t)(q - r->slots);
+	VMBI_STORE32_RELEASE(&r->in, r->in + 1);
+	return VMB_YES;
+}
+
+/* Fills in slots, free, size and mask; the pointers are NULL while only computing. */
+void vmbi_requests_carve(struct vmbi_carve *c, uint32_t size, struct vmbi_requests *r);
+void vmbi_requests_init(struct vmbi_requests *r);
+/* [rx] What vmbi_request_complete would say, changing nothing. */
+int vmbi_request_look(const struct vmbi_requests *r, uint64_t id, uint64_t *user, uint32_t *late);
+/* [tx] Make it a zombie: 0 or VMB_ENOENT. user may be NULL. */
+int vmbi_request_cancel(struct vmbi_requests *r, uint64_t id, uint64_t *user);
+/* [owner] As vmb_channel_adopt and vmb_channel_outstanding. */
+int vmbi_request_adopt(struct vmbi_requests *r, uint64_t id, uint64_t user);
+int vmbi_request_outstanding(const struct vmbi_requests *r, uint32_t *cursor, uint64_t *id, uint64_t *user, uint32_t *flags);
+/* [any] How many are in flight, and how many of them were cancelled, about now. */
+void vmbi_requests_count(const struct vmbi_requests *r, uint32_t *requests, uint32_t *zombies);
+
+#endif /* VMBI_REQUEST_H */

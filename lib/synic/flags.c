@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/*
+ * Bits that one side sets and the other takes: event flags, the interrupt page, monitor triggers. Bit n is bit n % 8 of byte
+ * n / 8; only whole words are touched, atomically. control-plane.md 9.2, 9.3, 9.4
+ */
+#include "synic.h"
+
+#define FLAGS_COUNT (VMBI_FLAG_WORDS * 32u)
+#define FLAGS_MONITOR_GROUPS 8u /* where the trigger groups start in a monitor page */
+
+uint32_t vmbi_flags_take(void *flags, uint32_t w)
+{
+	uint8_t *word = (uint8_t *)flags + (size_t)w * 4;
+
+	/* Most words are 0, and looking costs less than an exchange. A flag set just now raises its interrupt after. */
+	if (!VMBI_LOAD32_RELAXED(word))
+		return 0;
+	return VMBI_LE32(VMBI_EXCHANGE32(word, 0));
+}
+
+int vmbi_flags_set(void *flags, uint32_t flag)
+{
+	uint32_t bit = VMBI_LE32(1u << flag % 32);
+
+	return !(VMBI_FETCH_OR32((uint8_t *)flags + (size_t)(flag / 32) * 4, bit) & bit);
+}
+
+int vmb_synic_set(void *flags, uint32_t flag)
+{
+	if (!flags || flag >= FLAGS_COUNT)
+		return VMB_EINVAL;
+	return vmbi_flags_set(flags, flag) ? VMB_YES : 0;
+}
+
+void vmbi_monitor_set(void *page, uint32_t id)
+{
+	uint8_t *group = (uint8_t *)page + FLAGS_MONITOR_GROUPS + (size_t)(id / 32) * 8;
+
+	(void)VMBI_FETCH_OR32(group, VMBI_LE32(1u << id % 32));
+}

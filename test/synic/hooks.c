@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+#include "test/synic/hooks.h"
+
+#include <stddef.h>
+
+void (*synic_at_fence)(void);
+void (*synic_at_swap)(void);
+
+static void call_once(void (**hook)(void))
+{
+	void (*act)(void) = *hook;
+
+	*hook = NULL;
+	if (act)
+		act();
+}
+
+void synic_fence(void)
+{
+	call_once(&synic_at_fence);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+int synic_swap(void *word, uint32_t from, uint32_t to)
+{
+	call_once(&synic_at_swap);
+	return __atomic_compare_exchange_n((uint32_t *)word, &from, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
