@@ -58,6 +58,17 @@ static inline uint32_t fuzz_get32(const uint8_t *p)
 	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
+/* FUZZ_TRACE=1: what happens, as text. */
+#define fuzz_trace(...) (fuzz_tracing() ? (void)fprintf(stderr, __VA_ARGS__) : (void)0)
+static inline int fuzz_tracing(void)
+{
+	static int state;
+
+	if (!state)
+		state = getenv("FUZZ_TRACE") ? 1 : 2;
+	return state == 1;
+}
+
 /* 1 and the next step, or 0 at the end. */
 static inline int fuzz_next(struct fuzz_input *in, struct fuzz_step *s)
 {
@@ -67,6 +78,7 @@ static inline int fuzz_next(struct fuzz_input *in, struct fuzz_step *s)
 	in->at += FUZZ_STEP;
 	in->left -= FUZZ_STEP;
 	in->steps++;
+	fuzz_trace("%u: op %u a %u b %u c %u v %#x\n", in->steps, s->op, s->a, s->b, s->c, s->v);
 	return 1;
 }
 

@@ -81,7 +81,8 @@ static int ring_is_shared(const volatile void *p)
 	return 0;
 }
 
-/* ---- the peer: writes now, and wishes to write just before the library's n-th access from when the wish became the first */
+/* ---- the peer: writes now, or wishes to write just before an access of the library: the n-th since its wish before was fulfilled, where
+ * 1 is the same one */
 
 struct ring_wish {
 	uint32_t after; /* accesses */
@@ -114,7 +115,7 @@ static void ring_write32(uint8_t *p, uint32_t v)
 }
 
 /* Words of the control page, what is being accessed, what was accessed before, any word of the data. */
-static uint8_t *ring_place(uint8_t where, uint32_t value, uint8_t *access)
+static uint8_t *ring_place(uint8_t where, uint32_t value, uint8_t *access, size_t n)
 {
 	static const uint8_t words[] = { RING_IN, RING_OUT, RING_MASK, RING_PENDING, RING_FEATURES };
 	struct ring *r = ring_in_use[where >> 7];
@@ -124,7 +125,7 @@ static uint8_t *ring_place(uint8_t where, uint32_t value, uint8_t *access)
 		return NULL;
 	switch (where & 7) {
 	case 5:
-		return access ? access + 4 * half : NULL;
+		return n < 4 ? NULL : n < 8 ? access : access + 4 * half;
 	case 6:
 		return last_access ? last_access + 4 * half : NULL;
 	case 7:
@@ -134,10 +135,10 @@ static uint8_t *ring_place(uint8_t where, uint32_t value, uint8_t *access)
 	}
 }
 
-static void ring_tamper(const struct ring_wish *w, uint8_t *access)
+static void ring_tamper(const struct ring_wish *w, uint8_t *access, size_t n)
 {
 	struct ring *r = ring_in_use[w->where >> 7];
-	uint8_t *p = ring_place(w->where, w->value, access);
+	uint8_t *p = ring_place(w->where, w->value, access, n);
 	uint32_t v;
 
 	if (!p)
@@ -166,7 +167,7 @@ void ring_peer(const struct fuzz_step *s)
 	struct ring_wish w = { s->a, s->b, s->c, s->v };
 
 	if (!s->a)
-		ring_tamper(&w, NULL);
+		ring_tamper(&w, NULL, 0);
 	else if (wish_end < RING_WISHES)
 		wishes[wish_end++] = w;
 }
@@ -179,15 +180,8 @@ void fuzz_touch(const volatile void *p, size_t n)
 		return;
 	access = (uint8_t *)(uintptr_t)p;
 	fuzz_need(accesses++ < RING_ACCESSES_MAX);
-	while (wish_first < wish_end && ++wish_waited >= wishes[wish_first].after) {
-		struct ring_wish w = wishes[wish_first++];
-
-		if ((w.where & 7) != 5 || ((uintptr_t)access % 8 == 0 && n >= 8) || !(w.where & 0x40))
-			ring_tamper(&w, n >= 4 ? access : NULL);
-		wish_waited = 0;
-		if (wish_first < wish_end && wishes[wish_first].after > 1)
-			break;
-	}
+	for (; wish_first < wish_end && ++wish_waited >= wishes[wish_first].after; wish_waited = 0)
+		ring_tamper(&wishes[wish_first++], access, n);
 	last_access = n >= 8 ? access : NULL;
 }
 

@@ -65,9 +65,10 @@ static void leaf_7(struct kvm_cpuid_entry2 *e)
 		e->eax = e->ebx = e->ecx = e->edx = 0;
 		return;
 	}
-	/* 0 FSGSBASE, 3 BMI1, 7 SMEP, 8 BMI2, 9 ERMS, 18 RDSEED, 19 ADX, 20 SMAP, 23 CLFLUSHOPT, 24 CLWB, 29 SHA */
+	/* 0 FSGSBASE, 3 BMI1, 7 SMEP, 8 BMI2, 9 ERMS, 10 INVPCID, 18 RDSEED, 19 ADX, 20 SMAP, 23 CLFLUSHOPT, 24 CLWB, 29 SHA */
 	e->eax = 0;
-	e->ebx &= BIT(0) | BIT(3) | BIT(7) | BIT(8) | BIT(9) | BIT(18) | BIT(19) | BIT(20) | BIT(23) | BIT(24) | BIT(29);
+	e->ebx &= BIT(0) | BIT(3) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(18) | BIT(19) | BIT(20) | BIT(23) | BIT(24) |
+		  BIT(29);
 	e->ecx &= BIT(2); /* UMIP */
 	e->edx = 0;
 }
@@ -80,6 +81,10 @@ static bool leaf_edit(struct kvm_cpuid_entry2 *e, const struct vcpu *v)
 	switch (e->function) {
 	case 0x1:
 		leaf_1(e, v);
+		break;
+	case 0x4:
+		if (e->eax & 0x1f) /* a cache: nobody shares it; 31:26 cores of the package less one */
+			e->eax = (e->eax & 0x3fffu) | (v->m->vps - 1) << 26;
 		break;
 	case 0x7:
 		leaf_7(e);

@@ -11,7 +11,7 @@
 enum { DEPTH = 64, WORDS = 160, BLOCK = 512, MAX_TRANSFER = 0x40000, VSTOR = 64, SRB = 12, CDB = SRB + 16 };
 enum operation { OP_COMPLETE = 1, OP_EXECUTE = 3, OP_RESET_LUN = 4, OP_RESET_ADAPTER = 5, OP_RESET_BUS = 6, OP_BEGIN = 7, OP_END = 8,
 		 OP_VERSION = 9, OP_PROPERTIES = 10 };
-enum { SRB_SUCCESS = 1, SRB_ERROR = 4, SRB_INVALID_LUN = 0x20, SRB_SENSE_VALID = 0x80 };
+enum { SRB_SUCCESS = 1, SRB_ERROR = 4, SRB_SENSE_VALID = 0x80 };
 #define STATUS_REVISION_MISMATCH 0xc0000059u
 #define STATUS_INVALID_REQUEST 0xc0000010u
 
@@ -89,11 +89,15 @@ static void give(struct device *d, struct request *q, const void *data, uint32_t
 
 static void inquiry(struct device *d, struct request *q, int present)
 {
-	uint8_t data[36] = { (uint8_t)(present ? 0 : 0x7f), 0, 5, 2, 31 };
+	uint8_t data[36] = { 0, 0, 5, 2, 31 };
 
 	if (q->vstor[CDB + 1] & 1) { /* vital product data: none */
 		fail_sense(q, 5, 0x24);
 		return;
+	}
+	if (!present) { /* no device, of a kind that need not be asked for its LUNs */
+		data[0] = 0x7f;
+		data[2] = 0;
 	}
 	memcpy(data + 8, "libvmbusexample disk    0001", 28);
 	give(d, q, data, sizeof data);
@@ -150,9 +154,8 @@ static void execute(struct device *d, struct request *q)
 		inquiry(d, q, present);
 		return;
 	}
-	if (!present) {
-		srb[2] = SRB_INVALID_LUN;
-		put_little(srb + 12, 0, 4);
+	if (!present) { /* not with "invalid LUN": that makes Linux remove this LUN of this target on path 0, whatever the path */
+		fail_sense(q, 5, 0x25);
 		return;
 	}
 	switch (cdb[0]) {

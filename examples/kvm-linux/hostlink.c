@@ -73,9 +73,11 @@ int hostlink_receive(struct hostlink *l, union wire_packet *p, int timeout_ms)
 	struct pollfd ready = { .fd = l->fd, .events = POLLIN };
 	ssize_t n;
 
-	n = poll(&ready, 1, timeout_ms);
+	do
+		n = poll(&ready, 1, timeout_ms);
+	while (n < 0 && errno == EINTR);
 	if (n <= 0)
-		return n == 0 || errno == EINTR ? 0 : -1;
+		return n == 0 ? 0 : -1;
 	n = recv(l->fd, p, sizeof(*p), 0);
 	if (n < (ssize_t)sizeof(p->head) || (size_t)n != packet_bytes(p->head.type))
 		return -1;

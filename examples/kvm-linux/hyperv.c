@@ -63,7 +63,7 @@ static uint64_t raw_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Once per machine, when the vCPUs exist and none has run. KVM starts all their TSCs together. Reference time goes on over resets. */
+/* When the vCPUs exist and none has run. KVM starts all their TSCs together. Reference time goes on over resets. */
 int hv_time_init(struct machine *m)
 {
 	struct hv_partition *p = &m->hv;

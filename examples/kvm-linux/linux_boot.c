@@ -159,8 +159,8 @@ static void page_tables_build(struct machine *m)
 /* The boot protocol fixes the selectors: code 0x10, data 0x18. */
 static void segments_set(struct machine *m, struct kvm_sregs *s)
 {
-	const struct kvm_segment code = { .selector = 0x10, .limit = 0xffffffff, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1 };
-	const struct kvm_segment data = { .selector = 0x18, .limit = 0xffffffff, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1 };
+	const struct kvm_segment code = { .selector = 0x10, .limit = ~0u, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1 };
+	const struct kvm_segment data = { .selector = 0x18, .limit = ~0u, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1 };
 	const uint64_t gdt[] = { 0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff };
 
 	memcpy(m->ram + GDT, gdt, sizeof(gdt));

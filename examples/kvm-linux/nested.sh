@@ -9,13 +9,13 @@ stop_qemu()
 	[ -z "$qemu" ] || kill "$qemu" 2>/dev/null
 }
 
-# Without help, QEMU 7.2 hangs in one boot out of thirty: the timer's interrupt is pending in L1's APIC, and the idle processor does
-# not wake. (Its VMRUN changes the word of interrupt requests without the lock that the thread of the timers holds; so a request
-# can get lost.) Any other interrupt then delivers both. So L1 gets a character on its second serial line now and then.
+# Without help, QEMU 7.2 hangs in one boot out of some ten: the timer's interrupt is pending in L1's APIC, and the idle processor
+# does not wake. (Its VMRUN changes the word of interrupt requests without the lock that the thread of the timers holds; so a
+# request can get lost.) Any other interrupt then delivers both. So L1 gets a character on its second serial line now and then.
 wake_up_calls()
 {
-	while sleep 0.3; do
-		echo
+	while sleep 0.3 && echo; do
+		:
 	done 2>/dev/null
 }
 
@@ -51,7 +51,9 @@ total_limit()
 	for name in $(cat "$kit/list"); do
 		limit=$(sed -n 's/^#: limit *//p' "$scenarios/$name" | head -n 1)
 		for vcpus in $(sed -n 's/^#: cpus *//p' "$scenarios/$name" | head -n 1 | grep . || echo 1); do
-			total=$((total + ${limit:-60}))
+			for word in $(sed -n 's/^#: each *//p' "$scenarios/$name" | head -n 1 | grep . || echo -); do
+				total=$((total + ${limit:-60}))
+			done
 		done
 	done
 	echo $total

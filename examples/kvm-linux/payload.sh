@@ -74,12 +74,14 @@ copy_modules()
 
 make_guest_initramfs()
 {
-	changed "$cache/l2.stamp" "$here/l2-init" "$here/payload.sh" "$cache/version" "$scenarios"/* && {
+	changed "$cache/l2.stamp" "$here/l2-init" "$here/l2-lib" "$here/payload.sh" "$cache/version" "$scenarios"/* && {
 		dir=$cache/l2
 		rm -rf "$dir"
 		tools "$dir"
 		cp -r "$scenarios" "$dir/scenarios"
 		cp "$here/l2-init" "$dir/init"
+		mkdir -p "$dir/lib"
+		cp "$here/l2-lib" "$dir/lib/scenario"
 		mkdir -p "$dir/lib/modules/$version"
 		copy_modules "$dir/lib/modules/$version" $guest_modules
 		busybox depmod -b "$dir" "$version"
@@ -113,7 +115,8 @@ make_host_initramfs()
 		cp "$here/l1-init" "$dir/init"
 		chmod 755 "$dir/init"
 		mkdir -p "$dir/kit/modules"
-		cp -r "$kit/vmm" "$kit/hostend" "$kit/scenarios.sh" "$kit/vmlinuz" "$kit/l2.cpio" "$kit/scenarios" "$bin/qexit" "$dir/kit"
+		cp -r "$kit/vmm" "$kit/hostend" "$kit/scenarios.sh" "$kit/vmlinuz" "$kit/l2.cpio" "$kit/scenarios" "$bin/qexit" \
+			"$dir/kit"
 		copy_modules "$dir/kit/modules" $host_modules
 		pack "$dir" >"$cache/l1.base.cpio"
 		made "$cache/l1.stamp"

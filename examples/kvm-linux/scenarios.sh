@@ -8,11 +8,13 @@
 #
 # A scenario is a shell script that runs in the guest as root; status 0 passes. Comments in it say what it needs:
 #	#: cpus 1 2         run it once with each number of vCPUs (1)
+#	#: each A B C       run it once with each of these words, which the guest has as $each and the host end's arguments as @each@
 #	#: cmdline WORDS    more words for the guest's kernel command line
 #	#: host WORDS       arguments of the host end
 #	#: resets N         resets of the guest that are part of the plan (0)
 #	#: ram MIB          (256)
 #	#: limit SECONDS    (60)
+# Each run has a random number of its own: guest and host end get it as $number and @number@.
 # It passes when the guest's script, the host end and the VMM are all content. Lines that guest or host end begin with
 # "VMB-NOTE: " are shown, pass or fail.
 
@@ -43,21 +45,23 @@ tell_failure()
 	tr -d '\r' <"$tmp/console" | tail -n 60 | sed 's/^/VMB: | /'
 }
 
-# run_one NAME VCPUS
+# run_one NAME VCPUS WORD
 run_one()
 {
 	file=$kit/scenarios/$1
+	name_shown=$1@$2${3:+:$3}
+	number=$(od -A n -t x8 -N 8 /dev/urandom | tr -d ' ')
 	limit=$(field "$file" limit 60)
 	start=$(cut -d ' ' -f 1 /proc/uptime)
 	: >"$tmp/console"
 	# Unquoted: words.
 	timeout -k 2 "$limit" "$kit/vmm" -k "$kit/vmlinuz" -i "$kit/l2.cpio" -c "$2" -m "$(field "$file" ram 256)" \
 		-r "$(field "$file" resets 0)" -o "$tmp/console" \
-		-a "console=ttyS0 quiet panic=-1 nokaslr scenario=$1 $(field "$file" cmdline)" \
-		-- "$kit/hostend" $(field "$file" host) >"$tmp/errors" 2>&1 </dev/null
+		-a "console=ttyS0 quiet panic=-1 nokaslr scenario=$1 number=$number ${3:+each=$3} $(field "$file" cmdline)" \
+		-- "$kit/hostend" $(field "$file" host | sed "s/@each@/$3/; s/@number@/$number/") >"$tmp/errors" 2>&1 </dev/null
 	status=$?
 	seconds=$(cut -d ' ' -f 1 /proc/uptime | awk -v s="$start" '{ printf "%.1f", $1 - s }')
-	cat "$tmp/console" "$tmp/errors" | tr -d '\r' | sed -n "s/^VMB-NOTE: /VMB: $1@$2: /p"
+	cat "$tmp/console" "$tmp/errors" | tr -d '\r' | sed -n "s/^VMB-NOTE: /VMB: $name_shown: /p"
 	case $status in
 	0) why="the guest's script failed" ;;
 	3) why="the guest was reset" ;;
@@ -66,17 +70,19 @@ run_one()
 	*) why="VMM exit status $status" ;;
 	esac
 	if [ $status -eq 0 ] && said "$tmp/console" '^VMB-L2: result 0$'; then
-		echo "VMB: ok   $1@$2 ($seconds s)"
+		echo "VMB: ok   $name_shown ($seconds s)"
 		passed=$((passed + 1))
 	else
-		tell_failure "$1@$2" "$why ($seconds s)"
+		tell_failure "$name_shown" "$why ($seconds s)"
 		failed=$((failed + 1))
 	fi
 }
 
 for name in $(cat "$kit/list"); do
 	for vcpus in $(field "$kit/scenarios/$name" cpus 1); do
-		run_one "$name" "$vcpus"
+		for word in $(field "$kit/scenarios/$name" each -); do
+			run_one "$name" "$vcpus" "${word#-}"
+		done
 	done
 done
 rm -r "$tmp"

@@ -30,7 +30,7 @@ enum wire_type {
 	WIRE_SIGNAL = 3,         /* HvSignalEvent. No answer: the guest has already been told that it succeeded */
 	WIRE_EOM = 4,            /* this VP wrote the end-of-message register */
 	WIRE_SYNIC = 5,          /* this VP wrote SCONTROL, SIMP, SIEFP or SINT2; all four as they are now */
-	WIRE_RESET = 6,          /* no VP runs. Forget the guest, leave its memory alone, then answer with STATUS, vp WIRE_NO_VP */
+	WIRE_RESET = 6,          /* no VP runs. Forget the guest, let go of its memory, then answer: STATUS, vp WIRE_NO_VP */
 	WIRE_OFF = 7,            /* no VP runs, nothing follows. Exit: status 0 says that the host end is content */
 	/* host end -> VMM */
 	WIRE_STATUS = 64,        /* answer to POST (head.vp: whose) or RESET */

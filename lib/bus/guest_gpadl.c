@@ -266,12 +266,14 @@ int vmbi_guest_on_created(struct vmb_guest *g, const uint8_t *msg)
 	channel = d->channel;
 	c = &g->channels[channel];
 	late = !!(d->flags & VMBI_GG_FINAL);
-	/* The host may refuse a list as soon as it has seen a part of it, and create one whose last message may have arrived. */
-	whole = d->state == VMBI_GG_CREATE ||
-		(d->state == VMBI_GG_ANNOUNCE &&
-		 (status ? d->sent || d->flags & VMBI_GG_MAYBE : d->flags & VMBI_GG_MAYBE && guest_gpadl_is_last(d)));
-	if (!whole || c->id != vmbi_get32(msg + VMBI_AT(GPADL_CREATED, channel_id)))
+	/* The host may refuse a list as soon as it has seen a part of it. It has created it too early if a message arrived twice. */
+	whole = d->state == VMBI_GG_CREATE || (d->flags & VMBI_GG_MAYBE && guest_gpadl_is_last(d));
+	if (c->id != vmbi_get32(msg + VMBI_AT(GPADL_CREATED, channel_id)) ||
+	    !(d->state == VMBI_GG_CREATE ||
+	      (d->state == VMBI_GG_ANNOUNCE && (d->flags & VMBI_GG_UNSURE || (status && d->sent)))))
 		return 0;
+	if (!status && !whole) /* the wrong pages, in part */
+		guest_gpadl_refused(g, d, VMB_EPLATFORM, VMB_HV_TIMEOUT);
 	vmbi_guest_unwait(g, VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d)));
 	guest_gpadl_leave_arena(g, d);
 	if (status) {

@@ -17,7 +17,7 @@ uint64_t vmbi_guest_retry_delay(const struct vmb_guest *g)
 {
 	uint32_t n = g->tries - 1;
 
-	return (uint64_t)GUEST_POST_SHORTEST << (n < GUEST_POST_DOUBLINGS ? n : GUEST_POST_DOUBLINGS);
+	return GUEST_POST_SHORTEST << (n < GUEST_POST_DOUBLINGS ? n : GUEST_POST_DOUBLINGS);
 }
 
 static uint32_t guest_post_message(struct vmb_guest *g, uint32_t node, uint8_t *out, uint32_t *connection)

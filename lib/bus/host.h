@@ -38,6 +38,7 @@
 #define VMBI_HOST_EVENT_BASE 0x2000u /* connection id of a channel: this | channel id. control-plane.md 1.1 */
 #define VMBI_HOST_KNOWN 0x10000u   /* in the route: the guest knows the id; without it the id is only claimed */
 #define VMBI_HOST_MAP_CHUNK 32u
+#define VMBI_HOST_HOLDS_MAX 0xffffu /* of one GPADL */
 
 /* vmbi_hc.state: what the guest knows. */
 #define VMBI_HC_FREE 0u
@@ -93,7 +94,6 @@ struct vmbi_hc {
 	uint32_t slot, generation;
 	uint32_t id;          /* channel id; 0: none. UNOFFERED: inherited, for when it is offered */
 	uint32_t events;      /* VMBI_HE_* not given out yet */
-	uint32_t close_asked; /* EV_CLOSE is queued or was given out, for what is served now */
 	uint32_t removed;     /* vmb_host_remove was called */
 	uint32_t rescinded;   /* RESCIND is queued or sent */
 	uint32_t shunned;     /* the guest released it: not offered again on this connection. control-plane.md 12.4 */

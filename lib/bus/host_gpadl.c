@@ -190,7 +190,7 @@ static int gpadl_hold(struct vmb_host *h, struct vmbi_hc *c, uint32_t ref, uint6
 	list->words = NULL;
 	if (max < info.words)
 		return VMB_ETOOSMALL;
-	if (g->holds == UINT32_MAX)
+	if (g->holds == VMBI_HOST_HOLDS_MAX)
 		return VMB_ENOSPACE;
 	vmbi_gpadls_words(h->store, ref, 0, words, info.words);
 	list->words = words;

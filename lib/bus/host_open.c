@@ -30,9 +30,8 @@ static void open_withdraw(struct vmb_host *h, struct vmbi_hc *c)
 /* Ask for the channel back. Only the flag and the owner's wake: the rings are the owner's. */
 static void open_stop(struct vmb_host *h, struct vmbi_hc *c)
 {
-	if (c->dev == VMBI_DEV_DRAINING || c->close_asked)
+	if (c->dev == VMBI_DEV_DRAINING)
 		return;
-	c->close_asked = 1;
 	vmbi_he_channel(h, c, VMBI_HE_CLOSE);
 	if (c->channel)
 		vmbi_channel_stop(c->channel);

@@ -127,17 +127,13 @@ void vmbi_hq_clear(struct vmb_host *h)
 
 /* ---- composing */
 
-/* What this guest may know of an offer's flags. control-plane.md 8.1 */
+/* What this guest may know of an offer's flags; the others need features that are not granted. control-plane.md 8.1 */
 static uint32_t hq_offer_flags(const struct vmb_host *h, uint32_t flags)
 {
 	uint32_t mask = VMB_OFFER_ENUMERATE | VMB_OFFER_PIPE;
 
 	if (h->version >= VMB_V4_0)
 		mask |= VMB_OFFER_HVSOCK;
-	if (h->features & VMB_FEATURE_CONFIDENTIAL)
-		mask |= VMB_OFFER_PRIVATE_RING | VMB_OFFER_PRIVATE_MEMORY;
-	if (h->features & VMB_FEATURE_PINNING)
-		mask |= VMB_OFFER_PINNED;
 	return flags & mask;
 }
 

@@ -28,7 +28,6 @@ static void serve_finish(struct vmb_host *h, struct vmbi_hc *c)
 		h->attached--;
 	c->channel = NULL;
 	c->dev = VMBI_DEV_NONE;
-	c->close_asked = 0;
 	h->serving--;
 	vmbi_he_channel(h, c, VMBI_HE_CLOSED);
 	if (c->state == VMBI_HC_OPEN)

@@ -45,8 +45,11 @@ struct vmb_channel {
 
 	/* [rx] */
 	struct vmb_rx rx __attribute__((aligned(64)));
+	uint32_t short_below;  /* payloads of so many bytes go the long way; 0: all, it is a pipe */
+	uint32_t held;         /* bytes received since the last release, about */
+	uint32_t held_most;    /* release at so many */
+	uint64_t too_small;    /* number of the packet that was announced with VMB_ETOOSMALL */
 	uint64_t unmatched;
-	uint32_t too_small;    /* the packet at rx.next was announced with VMB_ETOOSMALL */
 
 	struct vmbi_requests requests __attribute__((aligned(64)));
 	struct vmb_ring_info last[2]; /* tx and rx when the channel was given back */

@@ -2,53 +2,36 @@
 /*
  * Receiving: packets are taken out of the ring one by one, copied once, and judged from the copy. Completions find their requests here.
  *
- * When space goes back to the peer: after a copy, once a quarter of the ring is due; at 0, before sleeping; and by vmb_channel_release. A
- * release costs a full fence, so not for every packet. Nothing may be held back while waiting for the peer (ring.md 8.5); recv waits for
- * nothing, and who stops calling it before it gave 0, to wait for something else, calls release.
+ * When space goes back to the peer: after a copy, once about a quarter of the ring is due; at 0, before sleeping; and by
+ * vmb_channel_release. A release costs a full fence, so not for every packet. Nothing may be held back while waiting for the peer (ring.md
+ * 8.5); recv waits for nothing, and who stops calling it before it gave 0, to wait for something else, calls release.
+ *
+ * Nearly all packets take the short way through vmb_channel_recv: in-band or a completion, no variable header, no pipe, the buffer is large
+ * enough. What else there is to do is kept out of it, so that it costs little more than the ring does.
  */
 #include "channel.h"
+#include "../ring/access.h"
 
 #define RECV_PASSED_MAX 64u /* completions without a request that one call passes over. ring.md 9.1 rule 11 */
 
-static __attribute__((noinline, cold)) int recv_violation(struct vmb_channel *ch, uint32_t reason, uint32_t at)
+/* ---- violations, and giving space back */
+
+static VMBI_RING_COLD int recv_violation(struct vmb_channel *ch, uint32_t reason, uint32_t at)
 {
-	VMBI_STORE32_RELAXED(&ch->rx.stick.at, at);
-	VMBI_STORE32_RELEASE(&ch->rx.stick.reason, reason);
+	(void)vmbi_ring_stick(&ch->rx.stick, reason, at);
 	return vmbi_channel_break(ch);
 }
 
 /* An error of the ring's. */
-static __attribute__((noinline, cold)) int recv_failed(struct vmb_channel *ch, int r)
+static VMBI_RING_COLD int recv_failed(struct vmb_channel *ch, int r)
 {
 	return r == VMB_EPEER ? vmbi_channel_break(ch) : r;
 }
 
-static __attribute__((noinline)) int recv_release(struct vmb_channel *ch)
+/* What a release or a sleep said. */
+static int recv_released(struct vmb_channel *ch, int r)
 {
-	int r = vmb_rx_release(&ch->rx);
-
-	if (r < 0)
-		return recv_failed(ch, r);
-	if (r & VMB_SIGNAL && ch->signal)
-		ch->signal(ch->ctx);
-	return 0;
-}
-
-/* After a copy: is enough space due? A violation found by the way is told by the next call: this packet is good. */
-static inline void recv_due(struct vmb_channel *ch)
-{
-	if (vmbi_ring_used(ch->rx.next, ch->rx.pub, ch->rx.ring.size) >= ch->rx.ring.size / 4)
-		(void)recv_release(ch);
-}
-
-/* The ring is empty, or dead. 0: sleep. VMB_YES: look again. */
-static __attribute__((noinline)) int recv_idle(struct vmb_channel *ch, int r)
-{
-	if (r < 0)
-		return recv_failed(ch, r);
-	if (ch->flags & VMB_CHANNEL_POLLED)
-		return recv_release(ch);
-	r = vmb_rx_sleep(&ch->rx);
+	ch->held = 0;
 	if (r < 0)
 		return recv_failed(ch, r);
 	if (r & VMB_SIGNAL && ch->signal)
@@ -56,22 +39,56 @@ static __attribute__((noinline)) int recv_idle(struct vmb_channel *ch, int r)
 	return r & VMB_YES;
 }
 
-/* Undo the last vmb_rx_next, which gave this view of a packet at start. */
-static void recv_back(struct vmb_channel *ch, const struct vmb_view *all, uint32_t start)
+static VMBI_RING_LONG int recv_release(struct vmb_channel *ch)
 {
-	ch->rx.next = start;
+	return recv_released(ch, vmb_rx_release(&ch->rx));
+}
+
+/* n bytes of a packet were copied: is enough space due? A violation found by the way is told by the next call: this packet is good. */
+static inline void recv_due(struct vmb_channel *ch, uint32_t n)
+{
+	ch->held += VMBI_DESCRIPTOR + n + VMBI_FOOTER;
+	if (ch->held >= ch->held_most)
+		(void)recv_release(ch);
+}
+
+/* The ring is empty, or dead. 0: sleep. VMB_YES: look again. */
+static VMBI_RING_LONG int recv_idle(struct vmb_channel *ch, int r)
+{
+	if (r < 0)
+		return recv_failed(ch, r);
+	return ch->flags & VMB_CHANNEL_POLLED ? recv_release(ch) : recv_released(ch, vmb_rx_sleep(&ch->rx));
+}
+
+/* ---- going back by one packet. all: what vmb_rx_next gave */
+
+static uint32_t recv_start(const struct vmb_channel *ch, const struct vmb_view *all)
+{
+	return vmbi_ring_forward(all->pos, ch->rx.ring.size - VMBI_DESCRIPTOR, ch->rx.ring.size);
+}
+
+static void recv_back(struct vmb_channel *ch, const struct vmb_view *all)
+{
+	ch->rx.next = recv_start(ch, all);
 	ch->rx.left += VMBI_DESCRIPTOR + all->len + VMBI_FOOTER;
 	ch->rx.fresh--;
 }
 
-/* ---- what kind of packet */
+/* The number of the packet at next, from 1. */
+static uint64_t recv_number(const struct vmb_channel *ch)
+{
+	return VMBI_READ64(&ch->rx.packets) + ch->rx.fresh + 1;
+}
+
+/* ---- completions */
 
 static void recv_unmatched(struct vmb_channel *ch)
 {
-	VMBI_WRITE64(&ch->unmatched, VMBI_READ64(&ch->unmatched) + 1);
+	vmbi_ring_count(&ch->unmatched, 1);
 }
 
-static inline void recv_late(struct vmb_packet *p, uint32_t late)
+/* The flag is the library's, whatever a loose ring lets through. */
+static void recv_late(struct vmb_packet *p, uint32_t late)
 {
 	p->flags = (uint16_t)((p->flags & (VMB_PKT_LATE - 1)) | late);
 }
@@ -87,8 +104,16 @@ static inline int recv_match(struct vmb_channel *ch, struct vmb_packet *p)
 		recv_unmatched(ch);
 		return 0;
 	}
-	recv_late(p, late);
+	if (late | p->flags)
+		recv_late(p, late);
 	return VMB_YES;
+}
+
+/* ---- variable headers, pipe headers */
+
+static int recv_is_listed(const struct vmb_packet *p)
+{
+	return p->head_len && (p->kind == VMB_PKT_GPA || p->kind == VMB_PKT_XFER);
 }
 
 /* Judge the header of a GPA direct or transfer page packet from the copy in buf, and point p->list at it. ring.md 5.3, 5.4, 9.1 */
@@ -113,54 +138,40 @@ static int recv_list(struct vmb_packet *p, void *buf)
 	return 0;
 }
 
-static inline int recv_is_listed(const struct vmb_packet *p)
-{
-	return p->kind == VMB_PKT_GPA || p->kind == VMB_PKT_XFER;
-}
-
-/* The packet in *p is a pipe packet: VMB_YES, and *data its data of p->len bytes; or VMB_EPEER. ring.md 6 */
-static int recv_pipe(struct vmb_channel *ch, struct vmb_packet *p, const struct vmb_view *all, uint32_t start, struct vmb_view *data)
+/* The packet in *p is a pipe packet: VMB_YES, its data of p->len bytes in *data; or VMB_EPEER. ring.md 6 */
+static int recv_pipe(struct vmb_channel *ch, struct vmb_packet *p, const struct vmb_view *all, struct vmb_view *data)
 {
 	uint8_t header[VMBI_PIPE_HEADER];
 	uint32_t len;
 
 	if (p->len < VMBI_PIPE_HEADER || vmb_rx_copy(&ch->rx, all, 0, header, sizeof header))
-		return recv_violation(ch, VMB_R_PIPE, start);
+		return recv_violation(ch, VMB_R_PIPE, recv_start(ch, all));
 	len = vmbi_get32(header + 4);
 	/* Types 2 to 5 are for what is not done over a ring, or not at all: rewriting one's own ring, memory set up by handle. */
 	if (vmbi_get32(header) != VMBI_PIPE_DATA || len > p->len - VMBI_PIPE_HEADER || len > VMBI_PIPE_MAX)
-		return recv_violation(ch, VMB_R_PIPE, start);
+		return recv_violation(ch, VMB_R_PIPE, recv_start(ch, all));
 	if (len > ch->max_pipe)
-		return recv_violation(ch, VMB_R_PAYLOAD, start);
+		return recv_violation(ch, VMB_R_PAYLOAD, recv_start(ch, all));
 	p->len = len;
 	*data = vmbi_channel_strip(all, len, ch->rx.ring.size);
 	return VMB_YES;
+}
+
+/* A packet just taken: is it one that this channel may be sent? VMB_YES and what of it the caller gets, or VMB_EPEER. */
+static int recv_check(struct vmb_channel *ch, struct vmb_packet *p, const struct vmb_view *all, struct vmb_view *data)
+{
+	*data = *all;
+	if (ch->flags & VMB_CHANNEL_PIPE && p->kind == VMB_PKT_INBAND)
+		return recv_pipe(ch, p, all, data);
+	return p->len > ch->max_payload ? recv_violation(ch, VMB_R_PAYLOAD, recv_start(ch, all)) : VMB_YES;
 }
 
 /* ---- one packet */
 
 #define RECV_PASSED 2 /* it was not for the caller */
 
-/*
- * The next packet, taken and checked as far as its descriptor and pipe header go. VMB_YES: *all is what it is in the ring, *data what of it
- * the caller gets. 0: the ring is empty. Or an error.
- */
-static inline __attribute__((always_inline)) int recv_take(struct vmb_channel *ch, struct vmb_packet *p, struct vmb_view *all,
-							   struct vmb_view *data)
-{
-	uint32_t start = ch->rx.next;
-	int r = vmb_rx_next(&ch->rx, p, all);
-
-	if (r != VMB_YES)
-		return r;
-	*data = *all;
-	if (ch->flags & VMB_CHANNEL_PIPE && p->kind == VMB_PKT_INBAND)
-		return recv_pipe(ch, p, all, start, data);
-	return p->len > ch->max_payload ? recv_violation(ch, VMB_R_PAYLOAD, start) : VMB_YES;
-}
-
 /* The buffer is too small: say what it needs and leave it, unless nobody wants it anyway. */
-static __attribute__((noinline, cold)) int recv_small(struct vmb_channel *ch, struct vmb_packet *p, const struct vmb_view *all, uint32_t start)
+static VMBI_RING_COLD int recv_small(struct vmb_channel *ch, struct vmb_packet *p, const struct vmb_view *all)
 {
 	uint32_t late = 0;
 
@@ -171,55 +182,81 @@ static __attribute__((noinline, cold)) int recv_small(struct vmb_channel *ch, st
 		}
 		recv_late(p, late);
 	}
-	recv_back(ch, all, start);
-	ch->too_small = 1;
+	recv_back(ch, all);
+	ch->too_small = recv_number(ch);
 	return VMB_ETOOSMALL;
 }
 
-/* Take one and copy it. VMB_YES, RECV_PASSED, 0: the ring is empty, or an error. */
-static inline __attribute__((always_inline)) int recv_one(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p)
+/* Any packet just taken: into buf with it. VMB_YES, RECV_PASSED, or an error. */
+static VMBI_RING_LONG int recv_any(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p, const struct vmb_view *all)
 {
-	uint32_t start = ch->rx.next;
-	struct vmb_view all, data;
-	int r = recv_take(ch, p, &all, &data);
+	struct vmb_view data;
+	int r = recv_check(ch, p, all, &data);
 
 	if (r != VMB_YES)
 		return r;
 	if (data.len > bytes)
-		return recv_small(ch, p, &all, start);
-	ch->too_small = 0;
+		return recv_small(ch, p, all);
 	if (p->kind == VMB_PKT_COMPLETION && !recv_match(ch, p))
 		return RECV_PASSED;
 	(void)vmb_rx_copy(&ch->rx, &data, 0, buf, data.len);
-	if (p->head_len && recv_is_listed(p) && recv_list(p, buf))
-		return recv_violation(ch, VMB_R_RANGES, start);
+	if (recv_is_listed(p) && recv_list(p, buf))
+		return recv_violation(ch, VMB_R_RANGES, recv_start(ch, all));
 	p->payload = (const void *)((uintptr_t)buf + p->head_len);
 	return VMB_YES;
 }
 
+/* vmb_rx_next said r, or RECV_PASSED: the packet that it gave was. The rest of the call, whatever there is. */
+static VMBI_RING_LONG int recv_long(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p, struct vmb_view *all, int r)
+{
+	for (uint32_t budget = RECV_PASSED_MAX;;) {
+		if (r == VMB_YES)
+			r = recv_any(ch, buf, bytes, p, all);
+		if (r <= 0) {
+			r = recv_idle(ch, r);
+			if (r <= 0)
+				return r;
+		} else {
+			recv_due(ch, all->len);
+			if (r == VMB_YES)
+				return r;
+		}
+		if (!--budget)
+			return VMB_EAGAIN;
+		r = vmb_rx_next(&ch->rx, p, all);
+	}
+}
+
+/* Copy all of a packet that lies in the ring like this. */
+static inline void recv_copy(const struct vmb_channel *ch, const struct vmb_view *all, void *buf)
+{
+	const uint8_t *row = vmbi_ring_row(&ch->rx.ring, all->pos, all->len);
+
+	if (row && all->len)
+		VMBI_COPY_OUT(buf, row, all->len);
+	else
+		vmbi_ring_read(&ch->rx.ring, all->pos, buf, all->len);
+}
+
 int vmb_channel_recv(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p)
 {
+	struct vmb_view all;
 	uint32_t state;
+	int r;
 
 	VMBI_CHANNEL_CHECK(ch, p && (buf || !bytes) && !((uintptr_t)buf % 8));
 	state = VMBI_LOAD32_RELAXED(&ch->state);
 	if (state)
 		return vmbi_channel_refusal(state);
-	for (uint32_t budget = RECV_PASSED_MAX; budget; budget--) {
-		int r = recv_one(ch, buf, bytes, p);
-
-		if (r == VMB_YES) {
-			recv_due(ch);
-			return r;
-		}
-		if (r == RECV_PASSED)
-			continue;
-		r = recv_idle(ch, r);
-		if (r <= 0)
-			return r;
-	}
-	recv_due(ch);
-	return VMB_EAGAIN;
+	r = vmb_rx_next(&ch->rx, p, &all);
+	if (r != VMB_YES || p->head_len || p->len >= ch->short_below || p->len > bytes)
+		return recv_long(ch, buf, bytes, p, &all, r);
+	if (p->kind == VMB_PKT_COMPLETION && !recv_match(ch, p))
+		return recv_long(ch, buf, bytes, p, &all, RECV_PASSED);
+	recv_copy(ch, &all, buf);
+	p->payload = buf;
+	recv_due(ch, all.len);
+	return VMB_YES;
 }
 
 int vmb_channel_next(struct vmb_channel *ch, struct vmb_packet *p, struct vmb_view *all)
@@ -232,17 +269,17 @@ int vmb_channel_next(struct vmb_channel *ch, struct vmb_packet *p, struct vmb_vi
 		return vmbi_channel_refusal(state);
 	for (uint32_t budget = RECV_PASSED_MAX; budget; budget--) {
 		struct vmb_view whole;
-		int r = recv_take(ch, p, &whole, all);
+		int r = vmb_rx_next(&ch->rx, p, &whole);
 
 		if (r == VMB_YES) {
-			ch->too_small = 0;
-			if (p->kind != VMB_PKT_COMPLETION || recv_match(ch, p))
+			r = recv_check(ch, p, &whole, all);
+			if (r < 0 || p->kind != VMB_PKT_COMPLETION || recv_match(ch, p))
 				return r;
-			continue;
+		} else {
+			r = recv_idle(ch, r);
+			if (r <= 0)
+				return r;
 		}
-		r = recv_idle(ch, r);
-		if (r <= 0)
-			return r;
 	}
 	return VMB_EAGAIN;
 }
@@ -258,15 +295,14 @@ int vmb_channel_skip(struct vmb_channel *ch)
 	state = VMBI_LOAD32_RELAXED(&ch->state);
 	if (state)
 		return vmbi_channel_refusal(state);
-	if (!ch->too_small)
+	if (ch->too_small != recv_number(ch))
 		return VMB_ESTATE;
 	r = vmb_rx_next(&ch->rx, &p, &all);
-	if (r < 0)
+	if (r != VMB_YES)
 		return recv_failed(ch, r);
-	ch->too_small = 0;
-	if (r && p.kind == VMB_PKT_COMPLETION)
+	if (p.kind == VMB_PKT_COMPLETION)
 		(void)recv_match(ch, &p);
-	recv_due(ch);
+	recv_due(ch, all.len);
 	return 0;
 }
 
@@ -294,8 +330,11 @@ static uint32_t recv_records(struct vmb_channel *ch, uint8_t *buf, uint32_t byte
 	*why = VMB_EAGAIN;
 	while (i < n && used <= bytes && budget) {
 		struct vmb_packet p;
-		int r = recv_one(ch, buf + used, bytes - used, &p);
+		struct vmb_view all;
+		int r = vmb_rx_next(&ch->rx, &p, &all);
 
+		if (r == VMB_YES)
+			r = recv_any(ch, buf + used, bytes - used, &p, &all);
 		if (r == RECV_PASSED) {
 			budget--;
 			continue;

@@ -29,29 +29,27 @@ void vmbi_requests_init(struct vmbi_requests *r)
 
 int vmbi_request_look(const struct vmbi_requests *r, uint64_t id, uint64_t *user, uint32_t *late)
 {
-	uint32_t live, word;
-	const struct vmbi_request *q = vmbi_request_find(r, id, &live);
+	uint32_t live, word, slot = vmbi_request_find(r, id, &live);
 
-	if (!q)
+	if (slot == r->size)
 		return VMB_ENOENT;
-	word = VMBI_LOAD32_ACQUIRE(&q->word);
+	word = VMBI_LOAD32_ACQUIRE(&r->slots[slot].word);
 	if (word != live && word != live - VMBI_REQUEST_LIVE + VMBI_REQUEST_ZOMBIE)
 		return VMB_ENOENT;
-	*user = q->user;
+	*user = r->slots[slot].user;
 	*late = word == live ? 0 : VMB_PKT_LATE;
 	return VMB_YES;
 }
 
 int vmbi_request_cancel(struct vmbi_requests *r, uint64_t id, uint64_t *user)
 {
-	uint32_t live;
-	struct vmbi_request *q = vmbi_request_find(r, id, &live);
+	uint32_t live, slot = vmbi_request_find(r, id, &live);
 
-	if (!q || !VMBI_SWAP32(&q->word, live, live - VMBI_REQUEST_LIVE + VMBI_REQUEST_ZOMBIE))
+	if (slot == r->size || !VMBI_SWAP32(&r->slots[slot].word, live, live - VMBI_REQUEST_LIVE + VMBI_REQUEST_ZOMBIE))
 		return VMB_ENOENT;
 	VMBI_STORE32_RELAXED(&r->zombies, r->zombies + 1);
 	if (user)
-		*user = q->user;
+		*user = r->slots[slot].user;
 	return 0;
 }
 
@@ -69,21 +67,19 @@ static uint32_t request_place(const struct vmbi_requests *r, uint32_t slot)
 
 int vmbi_request_adopt(struct vmbi_requests *r, uint64_t id, uint64_t user)
 {
-	uint32_t live, slot, at, first;
-	struct vmbi_request *q = vmbi_request_find(r, id, &live);
+	uint32_t live, slot = vmbi_request_find(r, id, &live), at, first;
 
-	if (!q || VMBI_LOAD32_ACQUIRE(&q->word) & VMBI_REQUEST_STATE)
+	if (slot == r->size || VMBI_LOAD32_ACQUIRE(&r->slots[slot].word) & VMBI_REQUEST_STATE)
 		return VMB_EINVAL;
 	/* Out of the ring of free slots: the first of them takes its place there. */
-	slot = (uint32_t)(q - r->slots);
 	at = request_place(r, slot);
 	first = r->free[r->out & r->mask];
 	r->free[at & r->mask] = (uint16_t)first;
 	r->slots[first].place = at;
 	r->seen = VMBI_LOAD32_ACQUIRE(&r->in);
 	VMBI_STORE32_RELAXED(&r->out, r->out + 1);
-	q->user = user;
-	VMBI_STORE32_RELEASE(&q->word, live);
+	r->slots[slot].user = user;
+	VMBI_STORE32_RELEASE(&r->slots[slot].word, live);
 	return 0;
 }
 

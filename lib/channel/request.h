@@ -14,12 +14,12 @@
 #include "../env.h"
 #include "../abi.h"
 
-/* States of a slot. Taking adds VMBI_REQUEST_TAKE to the word of a free one: next generation, live. */
+/* A slot's word: 30 bits of generation, 2 of state. */
 #define VMBI_REQUEST_FREE 0u
 #define VMBI_REQUEST_LIVE 1u
 #define VMBI_REQUEST_ZOMBIE 2u
 #define VMBI_REQUEST_STATE 3u
-#define VMBI_REQUEST_TAKE (4u + VMBI_REQUEST_LIVE)
+#define VMBI_REQUEST_GENERATION 4u /* one more */
 
 #define VMBI_REQUESTS_MAX 65535u
 
@@ -44,49 +44,48 @@ struct vmbi_requests {
 	uint32_t buried;  /* cancelled ones that were completed */
 };
 
-/* [tx] The id that the next request will have: VMB_YES, or 0: all slots are in flight. */
-static inline int vmbi_request_next(struct vmbi_requests *r, uint64_t *id)
+/* [tx] The slot of the next request, and the id that it will have; NULL: all slots are in flight. */
+static inline struct vmbi_request *vmbi_request_next(struct vmbi_requests *r, uint64_t *id)
 {
-	uint32_t slot, word;
+	uint32_t slot;
+	struct vmbi_request *q;
 
 	if (r->out == r->seen) {
 		r->seen = VMBI_LOAD32_ACQUIRE(&r->in);
 		if (r->out == r->seen)
-			return 0;
+			return NULL;
 	}
 	slot = r->free[r->out & r->mask];
-	word = VMBI_LOAD32_RELAXED(&r->slots[slot].word) + VMBI_REQUEST_TAKE;
-	*id = ((uint64_t)(word >> 2) << 16 | slot) + 1;
-	return VMB_YES;
+	q = &r->slots[slot];
+	*id = ((uint64_t)(uint32_t)(VMBI_LOAD32_RELAXED(&q->word) + VMBI_REQUEST_GENERATION) << 14 | slot) + 1;
+	return q;
 }
 
 /* [tx] Its packet is in the ring, the peer has not seen it: from now on its completion is expected. */
-static inline void vmbi_request_take(struct vmbi_requests *r, uint64_t user)
+static inline void vmbi_request_take(struct vmbi_requests *r, struct vmbi_request *q, uint64_t user)
 {
-	struct vmbi_request *q = &r->slots[r->free[r->out & r->mask]];
-
 	q->user = user;
-	VMBI_STORE32_RELEASE(&q->word, VMBI_LOAD32_RELAXED(&q->word) + VMBI_REQUEST_TAKE);
+	VMBI_STORE32_RELEASE(&q->word, VMBI_LOAD32_RELAXED(&q->word) + VMBI_REQUEST_GENERATION + VMBI_REQUEST_LIVE);
 	VMBI_STORE32_RELAXED(&r->out, r->out + 1);
 }
 
-/* Where an id belongs, and the word of its slot while it is live; NULL: no table gave it. */
-static inline struct vmbi_request *vmbi_request_find(const struct vmbi_requests *r, uint64_t id, uint32_t *live)
+/* Where an id belongs, and the word of its slot while it is live; the number of slots, if no table gave it. */
+static inline uint32_t vmbi_request_find(const struct vmbi_requests *r, uint64_t id, uint32_t *live)
 {
 	uint64_t n = id - 1;
 	uint32_t slot = (uint32_t)n & 0xffff;
 
-	*live = (uint32_t)(n >> 16) << 2 | VMBI_REQUEST_LIVE;
-	return slot < r->size && !(n >> 46) ? &r->slots[slot] : NULL;
+	*live = ((uint32_t)(n >> 14) & ~VMBI_REQUEST_STATE) | VMBI_REQUEST_LIVE;
+	return slot < r->size && !(n >> 46) ? slot : r->size;
 }
 
 /* [rx] A completion came: VMB_YES with its user, and *late = VMB_PKT_LATE for a cancelled one; or VMB_ENOENT: forged, repeated or foreign. */
 static inline int vmbi_request_complete(struct vmbi_requests *r, uint64_t id, uint64_t *user, uint32_t *late)
 {
-	uint32_t live;
-	struct vmbi_request *q = vmbi_request_find(r, id, &live);
+	uint32_t live, slot = vmbi_request_find(r, id, &live);
+	struct vmbi_request *q = &r->slots[slot];
 
-	if (!q)
+	if (slot == r->size)
 		return VMB_ENOENT;
 	*late = 0;
 	if (!VMBI_SWAP32(&q->word, live, live - VMBI_REQUEST_LIVE)) {
@@ -97,7 +96,7 @@ static inline int vmbi_request_complete(struct vmbi_requests *r, uint64_t id, ui
 	}
 	*user = q->user;
 	/* What [tx] read at this place it read before the latest of the takes whose completions came here, and each of those was acquired. */
-	r->free[r->in & r->mask] = (uint16_t)(q - r->slots);
+	r->free[r->in & r->mask] = (uint16_t)slot;
 	VMBI_STORE32_RELEASE(&r->in, r->in + 1);
 	return VMB_YES;
 }

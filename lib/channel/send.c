@@ -9,6 +9,7 @@
  * can neither break the promise nor starve the larger one.
  */
 #include "channel.h"
+#include "../ring/access.h"
 
 /* A payload that is not at p->payload: in parts; or, with a view, to be filled in place by the caller. */
 struct send_source {
@@ -113,7 +114,7 @@ static int send_room(struct vmb_channel *ch)
  * It did not fit: flush, ask the peer for a signal, and if it fits meanwhile, put it. 0, VMB_SIGNAL (the flush wants one, nobody has done it
  * yet), or an error. With an error nobody could be told, so the signal is done here, whoever else does them.
  */
-static __attribute__((noinline, cold)) int send_full(struct vmb_channel *ch, const struct vmb_packet *p, const struct send_source *from)
+static VMBI_RING_COLD int send_full(struct vmb_channel *ch, const struct vmb_packet *p, const struct send_source *from)
 {
 	int facts = vmb_tx_commit(&ch->tx), r = VMB_EFULL;
 
@@ -140,7 +141,7 @@ static __attribute__((noinline, cold)) int send_full(struct vmb_channel *ch, con
 }
 
 /* Anything but success of a write. What send_full says, with a violation made known. */
-static __attribute__((noinline, cold)) int send_refused(struct vmb_channel *ch, const struct vmb_packet *p, const struct send_source *from,
+static VMBI_RING_COLD int send_refused(struct vmb_channel *ch, const struct vmb_packet *p, const struct send_source *from,
 							int r)
 {
 	if (r == VMB_EFULL)
@@ -150,40 +151,45 @@ static __attribute__((noinline, cold)) int send_refused(struct vmb_channel *ch, 
 
 /* ---- one packet */
 
-/* Give the request an id of the table's. */
-static inline int send_number(struct vmb_channel *ch, struct vmb_packet *p)
+static inline int send_is_request(const struct vmb_packet *p)
 {
-	if (vmbi_request_next(&ch->requests, &p->id))
-		return 0;
-	return ch->requests.size ? VMB_ENOSLOT : VMB_EINVAL; /* id 0 is no request's. ring.md 7 */
+	return p->flags & VMB_PKT_WANTS_REPLY && !p->id;
 }
 
-/* Queue it. 0, VMB_SIGNAL (to be done, see send_signal), or an error. */
-static inline __attribute__((always_inline)) int send_queue(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
+/* Queue a packet that needs no id. 0, VMB_SIGNAL (to be done, see send_signal), or an error. */
+static VMBI_RING_SHORT int send_plain(struct vmb_channel *ch, const struct vmb_packet *p, const struct send_source *from)
 {
-	uint32_t number = p->flags & VMB_PKT_WANTS_REPLY && !p->id;
+	int r = send_write(ch, p, from);
+
+	return r ? send_refused(ch, p, from, r) : 0;
+}
+
+/* The same for a request that gets its id here. */
+static VMBI_RING_LONG int send_request(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
+{
+	struct vmbi_request *q = ch->requests.size ? vmbi_request_next(&ch->requests, &p->id) : NULL;
 	int r;
 
-	if (ch->want && !send_room(ch))
-		return VMB_EFULL;
-	if (number) {
-		r = send_number(ch, p);
-		if (r)
-			return r;
-	}
+	if (!q)
+		return ch->requests.size ? VMB_ENOSLOT : VMB_EINVAL; /* id 0 is no request's. ring.md 7 */
 	r = send_write(ch, p, from);
 	if (r)
 		r = send_refused(ch, p, from, r);
-	if (number) {
-		if (r >= 0)
-			vmbi_request_take(&ch->requests, p->user);
-		else
-			p->id = 0;
-	}
+	if (r < 0)
+		p->id = 0;
+	else
+		vmbi_request_take(&ch->requests, q, p->user);
 	return r;
 }
 
-static inline __attribute__((always_inline)) int send_put(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
+static VMBI_RING_SHORT int send_queue(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
+{
+	if (ch->want && !send_room(ch))
+		return VMB_EFULL;
+	return send_is_request(p) ? send_request(ch, p, from) : send_plain(ch, p, from);
+}
+
+static VMBI_RING_SHORT int send_put(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
 {
 	uint32_t state = VMBI_LOAD32_RELAXED(&ch->state);
 	int r;
@@ -218,7 +224,7 @@ int vmb_channel_reserve(struct vmb_channel *ch, struct vmb_packet *p, struct vmb
 
 /* ---- showing it to the peer */
 
-static __attribute__((noinline, cold)) int send_failed(struct vmb_channel *ch, int r)
+static VMBI_RING_COLD int send_failed(struct vmb_channel *ch, int r)
 {
 	return r == VMB_EPEER ? vmbi_channel_break(ch) : r;
 }

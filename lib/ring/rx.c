@@ -279,11 +279,12 @@ static inline int rx_crossed(struct vmb_rx *rx, uint32_t pending, uint32_t in, u
 
 int vmb_rx_release(struct vmb_rx *rx)
 {
-	const struct vmbi_ring *r = &rx->ring;
+	const struct vmbi_ring *r;
 	uint32_t old, pending, in;
 
 	if (!rx_ours(rx))
 		return VMB_EINVAL;
+	r = &rx->ring;
 	if (rx->stick.reason)
 		return VMB_EPEER;
 	if (rx->next == rx->pub)
@@ -301,12 +302,13 @@ int vmb_rx_release(struct vmb_rx *rx)
 
 int vmb_rx_sleep(struct vmb_rx *rx)
 {
-	const struct vmbi_ring *r = &rx->ring;
+	const struct vmbi_ring *r;
 	uint32_t old, pending, in;
 	int facts;
 
 	if (!rx_ours(rx))
 		return VMB_EINVAL;
+	r = &rx->ring;
 	if (rx->stick.reason)
 		return VMB_EPEER;
 	if (rx->next != rx->pub)

@@ -325,11 +325,12 @@ int vmb_tx_putv(struct vmb_tx *tx, const struct vmb_packet *p, const struct vmb_
 
 int vmb_tx_commit(struct vmb_tx *tx)
 {
-	const struct vmbi_ring *r = &tx->ring;
+	const struct vmbi_ring *r;
 	uint32_t old, mask, out;
 
 	if (!tx_ours(tx))
 		return VMB_EINVAL;
+	r = &tx->ring;
 	if (tx->stick.reason)
 		return VMB_EPEER;
 	if (tx->next == tx->pub)

@@ -243,7 +243,7 @@ int driver_tick(struct driver *d)
 		return b->now = ev.deadline, 1;
 	else if (!b->now && bench_info(b).queued)
 		return 1;
-	return r != 0;
+	return r != 0 || b->answered < b->replies;
 }
 
 void driver_run(struct driver *d)

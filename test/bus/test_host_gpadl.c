@@ -594,6 +594,20 @@ Test(host_gpadl, holds_count)
 	hb_expect(12, 1, ID);
 }
 
+Test(host_gpadl, holds_end_somewhere)
+{
+	held(ID);
+	for (uint32_t i = 1; i < 0xffff; i++)
+		cr_assert_eq(vmb_host_gpadl_hold(hb->h, dev, ID, words, 64, &list), 0);
+	cr_assert_eq(vmb_host_gpadl_hold(hb->h, dev, ID, words, 64, &list), VMB_ENOSPACE);
+	hb_teardown(1, ID);
+	for (uint32_t i = 0; i < 0xffff; i++) {
+		hb_quiet();
+		cr_assert_eq(vmb_host_gpadl_release(hb->h, dev, ID), 0);
+	}
+	hb_expect(12, 1, ID);
+}
+
 Test(host_gpadl, the_answer_to_the_question_releases_all)
 {
 	struct vmb_event down;

@@ -229,6 +229,20 @@ Test(host_open, tells_what_the_guest_said)
 	cr_assert_eq(vmb_host_open_info(hb->h, dev, NULL), VMB_EINVAL);
 }
 
+Test(host_open, tells_it_also_when_the_question_has_lost_its_sense)
+{
+	struct vmb_open_info info = { .size = sizeof info };
+
+	gpadl(RING, 9);
+	open_with(RING, 5, 3);
+	hb_event(VMB_EV_OPEN, dev);
+	hb_unload();
+	cr_assert_eq(vmb_host_open_info(hb->h, dev, &info), 0); /* so that a device may go on to attach, which says it */
+	cr_assert_eq(info.ring_pages, 9);
+	cr_assert_eq(hb_attach(1, dev, &channel), VMB_ESTOPPED);
+	cr_assert_eq(vmb_host_open_info(hb->h, dev, &info), VMB_ESTATE);
+}
+
 /* ---- attach */
 
 Test(host_open, attach_before_the_question_was_given_out)

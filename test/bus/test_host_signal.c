@@ -22,9 +22,12 @@ static void start(void)
 
 TestSuite(host_signal, .init = start);
 
+/* One packet; the guest has read all before it, so it is signalled. */
 static int send(void)
 {
-	memset(hb->ram + (hb_ring_pfn(1) + 2) * VMB_PAGE + 4, 0, 4);
+	uint8_t *control = hb->ram + (hb_ring_pfn(1) + 2) * VMB_PAGE;
+
+	memcpy(control + 4, control, 4);
 	return vmb_channel_send(channel, &(struct vmb_packet){ .kind = VMB_PKT_INBAND, .payload = "01234567", .len = 8 });
 }
 
@@ -246,6 +249,58 @@ Test(host_signal, no_closed_while_a_wake_runs)
 	cr_assert_eq(vmb_host_signal(hb->h, 0x2001, 0), VMB_HV_SUCCESS);
 	cr_assert_eq(hb->inside_result, 0); /* there was no event yet */
 	hb_event(VMB_EV_CLOSED, dev);
+}
+
+static int detach_and_close_inside(void)
+{
+	hb->inside = NULL;
+	cr_assert_eq(vmb_host_detach(hb->h, dev), 0);
+	hb_teardown(1, hb_ring_id(1));
+	return hb_close(1);
+}
+
+Test(host_signal, a_close_while_the_device_is_on_its_way_out_asks_nothing)
+{
+	channel = hb_serve(1, dev, 1, 0);
+	hb->inside = detach_and_close_inside;
+	cr_assert_eq(vmb_host_signal(hb->h, 0x2001, 0), VMB_HV_SUCCESS);
+	hb_quiet();
+	hb_event(VMB_EV_CLOSED, dev);
+	hb_no_event();
+	hb_expect(12, 1, hb_ring_id(1));
+	cr_assert_eq(hb_attach(1, dev, &channel), VMB_ESTATE);
+}
+
+static int inner_detach_inside(void)
+{
+	hb->inside = NULL;
+	return vmb_host_detach(hb->h, hb_handle(2));
+}
+
+static int outer_detach_inside(void)
+{
+	struct vmb_event ev;
+
+	hb->inside = NULL;
+	cr_assert_eq(vmb_host_detach(hb->h, dev), 0);
+	hb->inside = inner_detach_inside;
+	cr_assert_eq(vmb_host_signal(hb->h, 0x2002, 0), VMB_HV_SUCCESS);
+	cr_assert_eq(vmb_host_poll(hb->h, 0, &ev), VMB_YES); /* the inner one is out, this one is not */
+	cr_assert_eq(ev.kind, VMB_EV_CLOSED);
+	cr_assert_eq(ev.ch, hb_handle(2));
+	return vmb_host_poll(hb->h, 0, &ev);
+}
+
+Test(host_signal, each_gate_is_waited_for_by_itself)
+{
+	channel = hb_serve(1, dev, 1, 0);
+	hb_serve(2, hb_handle(2), 2, 0);
+	hb->inside = outer_detach_inside;
+	hb->inside_result = 1;
+	cr_assert_eq(vmb_host_signal(hb->h, 0x2001, 0), VMB_HV_SUCCESS);
+	cr_assert_eq(hb->inside_result, 0);
+	hb_event(VMB_EV_CLOSED, dev);
+	hb_no_event();
 }
 
 static int reenter_inside(void)

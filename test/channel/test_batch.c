@@ -80,7 +80,7 @@ static void batch_equals_single(uint32_t kind, uint32_t flags)
 		struct vmb_packet in;
 		int r;
 
-		cr_assert_eq(vmb_channel_send_batch(a->side[0].ch, flat.bytes, bytes, recs, n), n);
+		cr_assert_eq(vmb_channel_send_batch(a->side[0].ch, flat.bytes, bytes, recs, n), (int)n);
 		for (uint32_t i = 0; i < n; i++) {
 			struct vmb_packet out = single(&recs[i]);
 
@@ -92,7 +92,7 @@ static void batch_equals_single(uint32_t kind, uint32_t flags)
 
 		memset(&back, 0, sizeof back);
 		r = vmb_channel_recv_batch(a->side[1].ch, back.bytes, sizeof back, got, MOST);
-		cr_assert_eq(r, n);
+		cr_assert_eq(r, (int)n);
 		cr_assert_eq(rig_word(a->ring[0], RIG_OUT), rig_word(a->ring[0], RIG_IN), "all space is back");
 		for (uint32_t i = 0; i < n; i++) {
 			struct vmb_record *g = &got[i];

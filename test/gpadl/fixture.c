@@ -79,8 +79,8 @@ static void put(uint8_t *at, uint64_t value, uint32_t bytes)
 		at[i] = (uint8_t)(value >> 8 * i);
 }
 
-uint32_t raw_header(uint8_t msg[VMB_MESSAGE_MAX], uint32_t channel, uint32_t id, uint32_t buflen, uint32_t ranges, const uint64_t *words,
-		    uint32_t n)
+uint32_t raw_header(uint8_t msg[VMB_MESSAGE_MAX], uint32_t channel, uint32_t id, uint32_t buflen, uint32_t ranges,
+		    const uint64_t *words, uint32_t n)
 {
 	cr_assert_leq(n, VMBI_GPADL_HEADER_WORDS);
 	memset(msg, 0, VMB_MESSAGE_MAX);
@@ -137,7 +137,8 @@ int announce_pages(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, uint
 	return announce(s, owner, id, words, n + 1, 1);
 }
 
-void assert_stored(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, const uint64_t *words, uint32_t count, uint32_t ranges)
+void assert_stored(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, const uint64_t *words, uint32_t count,
+		   uint32_t ranges)
 {
 	struct vmb_gpadl_info info = { .size = 0x5a5a5a5a };
 	uint64_t *copy = guarded_alloc(count * 8, 0xee), bytes = 0;

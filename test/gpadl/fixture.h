@@ -9,8 +9,8 @@
 uint64_t random64(uint64_t *state);
 uint32_t random_below(uint64_t *state, uint32_t n);
 
-/* Memory whose last byte is followed by, and whose first page is preceded by, a page that must not be touched. All of it is `fill`. It
- * ends with the program. */
+/* Memory whose last byte is followed by, and whose first page is preceded by, a page that must not be touched. All of it is
+ * `fill`. It ends with the program. */
 void *guarded_alloc(size_t bytes, int fill);
 
 /* A store in guarded memory of exactly the size that it asks for, which held `fill` before. */
@@ -22,18 +22,19 @@ uint32_t words_of_pages(uint64_t *words, uint32_t n, uint64_t first);
 uint32_t words_at_random(uint64_t *words, uint32_t max, uint32_t ranges, uint64_t *state);
 
 /* A header or body by hand, with the words that fit in 240 bytes at most; returns its length. */
-uint32_t raw_header(uint8_t msg[VMB_MESSAGE_MAX], uint32_t channel, uint32_t id, uint32_t buflen, uint32_t ranges, const uint64_t *words,
-		    uint32_t n);
+uint32_t raw_header(uint8_t msg[VMB_MESSAGE_MAX], uint32_t channel, uint32_t id, uint32_t buflen, uint32_t ranges,
+		    const uint64_t *words, uint32_t n);
 uint32_t raw_body(uint8_t msg[VMB_MESSAGE_MAX], uint32_t id, const uint64_t *words, uint32_t n);
 
-/* Announce a whole list with the library's own messages; returns what the last one gave. All before must have been WAITING, unless
- * the header was refused. */
+/* Announce a whole list with the library's own messages; returns what the last one gave. All before must have been WAITING,
+ * unless the header was refused. */
 int announce(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, const uint64_t *words, uint32_t count, uint32_t ranges);
 /* The same for a list of n pages. */
 int announce_pages(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, uint32_t n);
 
 /* Assert that the store has this list complete, word for word. */
-void assert_stored(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, const uint64_t *words, uint32_t count, uint32_t ranges);
+void assert_stored(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, const uint64_t *words, uint32_t count,
+		   uint32_t ranges);
 /* Assert what vmbi_gpadls_count says. */
 void assert_count(struct vmbi_gpadl_store *s, uint32_t gpadls, uint32_t pages);
 

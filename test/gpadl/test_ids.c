@@ -29,7 +29,8 @@ struct visit {
 	uint32_t fixed, value;       /* the bits known from the path */
 };
 
-/* Everything below `link`: one bit per node, falling from top to bottom, on which the two sides differ. Returns the number of members. */
+/* Everything below `link`: one bit per node, falling from top to bottom, on which the two sides differ. Returns the number of
+ * members. */
 static uint32_t check(uint32_t link, uint32_t *deepest)
 {
 	struct visit stack[80], at;
@@ -66,6 +67,14 @@ static uint32_t slow_find(uint32_t set, uint32_t want)
 	for (uint32_t ref = 1; ref <= REFS; ref++)
 		if (member[set][ref] && id[ref] == want)
 			return ref;
+	return 0;
+}
+
+static int is_member(uint32_t ref)
+{
+	for (uint32_t set = 0; set < SETS; set++)
+		if (member[set][ref])
+			return 1;
 	return 0;
 }
 
@@ -106,8 +115,7 @@ Test(gpadl_ids, behave_as_a_sorted_array)
 			member[set][ref] = 0;
 			members--;
 		} else if (!ref && members < 300) {
-			while (slow_find(0, id[next_ref]) == next_ref || member[1][next_ref] || member[2][next_ref] || member[3][next_ref] ||
-			       member[4][next_ref] || member[5][next_ref] || member[6][next_ref])
+			while (is_member(next_ref))
 				next_ref = next_ref % REFS + 1;
 			id[next_ref] = want;
 			member[set][next_ref] = 1;
@@ -142,9 +150,9 @@ Test(gpadl_ids, no_choice_of_ids_makes_a_path_longer_than_32)
 	cr_assert_eq(check(root[0], &deepest), 33u);
 	cr_assert_eq(deepest, 32u);
 	for (uint32_t i = 33; i < REFS; i++) {
-		do
-			id[i + 1] = i % 2 ? (i - 33) * 0x01000193 : (uint32_t)random64(&seed);
-		while (vmbi_ids_find(&t, root[0], id[i + 1]));
+		id[i + 1] = i * 0x01000193;
+		while (vmbi_ids_find(&t, root[0], id[i + 1]))
+			id[i + 1] = (uint32_t)random64(&seed);
 		vmbi_ids_insert(&t, &root[0], i + 1);
 	}
 	cr_assert_eq(check(root[0], &deepest), REFS);

@@ -13,8 +13,8 @@ static int header(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, uint3
 {
 	uint32_t count = words_of_pages(words, n, 0x100);
 
-	return vmbi_gpadls_header(s, owner, msg, raw_header(msg, owner, id, count * 8, 1, words, count < 27 ? count : 27), max_gpadls,
-				  max_pages, &answer);
+	return vmbi_gpadls_header(s, owner, msg, raw_header(msg, owner, id, count * 8, 1, words, count < 27 ? count : 27),
+				  max_gpadls, max_pages, &answer);
 }
 
 Test(gpadl_quota, number_of_lists)
@@ -185,8 +185,8 @@ Test(gpadl_quota, storage_of_the_defaults)
 	cr_assert_leq(need.used, 640u * 1024);
 }
 
-/* Every way to cut the quota into lists, with lengths that waste the most of their last chunk, in an order that leaves holes everywhere:
- * what the quota admits has always room. Guard pages stand behind the storage. */
+/* Every way to cut the quota into lists, with lengths that waste the most of their last chunk, in an order that leaves holes
+ * everywhere: what the quota admits has always room. Guard pages stand behind the storage. */
 Test(gpadl_quota, fragmentation_never_refuses)
 {
 	static const struct vmbi_gpadl_limits limits = { .gpadls = 40, .building = 40, .pages = 2000, .owners = 4 };
@@ -253,6 +253,7 @@ Test(gpadl_quota, headers_without_bodies_cannot_overcommit)
 	cr_assert_eq(n, 8u); /* 8 * 8190 <= 65536 */
 	/* A great range_count makes them no cheaper. */
 	words[0] = VMB_RANGE(1, 0);
-	cr_assert_eq(vmbi_gpadls_header(s, 2, msg, raw_header(msg, 2, 100, 8191 * 8, 8191, words, 1), 0, 0, &answer), VMBI_GPADL_QUOTA);
+	cr_assert_eq(vmbi_gpadls_header(s, 2, msg, raw_header(msg, 2, 100, 8191 * 8, 8191, words, 1), 0, 0, &answer),
+		     VMBI_GPADL_QUOTA);
 	assert_count(s, 8, 8 * 8190);
 }

@@ -12,10 +12,11 @@ Test(gpadl_split, chunking_table)
 {
 	/* gpadl.md 4: pages, range_buflen, bytes of the header message, bodies, bytes of the last message */
 	static const uint32_t table[][5] = {
-		{ 1, 16, 36, 0, 36 },         { 2, 24, 44, 0, 44 },         { 16, 136, 156, 0, 156 },     { 26, 216, 236, 0, 236 },
-		{ 27, 224, 236, 1, 24 },      { 54, 440, 236, 1, 240 },     { 55, 448, 236, 2, 24 },      { 82, 664, 236, 2, 240 },
-		{ 83, 672, 236, 3, 24 },      { 256, 2056, 236, 9, 64 },    { 257, 2064, 236, 9, 72 },    { 512, 4104, 236, 18, 96 },
-		{ 1024, 8200, 236, 36, 160 }, { 4096, 32776, 236, 146, 96 }, { 8190, 65528, 236, 292, 144 },
+		{ 1, 16, 36, 0, 36 },           { 2, 24, 44, 0, 44 },        { 16, 136, 156, 0, 156 },
+		{ 26, 216, 236, 0, 236 },       { 27, 224, 236, 1, 24 },     { 54, 440, 236, 1, 240 },
+		{ 55, 448, 236, 2, 24 },        { 82, 664, 236, 2, 240 },    { 83, 672, 236, 3, 24 },
+		{ 256, 2056, 236, 9, 64 },      { 257, 2064, 236, 9, 72 },   { 512, 4104, 236, 18, 96 },
+		{ 1024, 8200, 236, 36, 160 },   { 4096, 32776, 236, 146, 96 }, { 8190, 65528, 236, 292, 144 },
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -167,14 +168,16 @@ Test(gpadl_split, drops_of_one_word_are_enough)
 	struct vmbi_gpadl_answer answer;
 	uint8_t msg[VMB_MESSAGE_MAX];
 
-	cr_assert_eq(vmbi_gpadls_header(s, 1, msg, raw_header(msg, 1, 6, n * 8, 1, words[0], 0), 0, 0, &answer), VMBI_GPADL_WAITING);
+	cr_assert_eq(vmbi_gpadls_header(s, 1, msg, raw_header(msg, 1, 6, n * 8, 1, words[0], 0), 0, 0, &answer),
+		     VMBI_GPADL_WAITING);
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t len = raw_body(msg, 6, words[0] + i, 1);
 
 		cr_assert_eq(vmbi_gpadls_body(s, msg, 16, &answer), VMBI_GPADL_WAITING);     /* no word */
 		cr_assert_eq(vmbi_gpadls_body(s, msg, 16 + 7, &answer), VMBI_GPADL_WAITING); /* nor part of one */
 		cr_assert_eq(vmbi_gpadls_find(s, 1, 6), 0u);
-		cr_assert_eq(vmbi_gpadls_body(s, msg, len + i % 8, &answer), i == n - 1 ? VMBI_GPADL_COMPLETE : VMBI_GPADL_WAITING);
+		cr_assert_eq(vmbi_gpadls_body(s, msg, len + i % 8, &answer),
+			     i == n - 1 ? VMBI_GPADL_COMPLETE : VMBI_GPADL_WAITING);
 	}
 	assert_stored(s, 1, 6, words[0], n, 1);
 }

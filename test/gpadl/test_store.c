@@ -209,7 +209,8 @@ Test(gpadl_store, range_count_0_is_refused)
 	assert_count(s, 0, 0);
 }
 
-/* More ranges than words: seen at the header, before anything is kept or waited for. The underflow of "(range_buflen - range_count * 8) / 8". */
+/* More ranges than words: seen at the header, before anything is kept or waited for. Elsewhere "(range_buflen - range_count * 8)
+ * / 8" has underflowed. */
 Test(gpadl_store, more_ranges_than_words_are_refused)
 {
 	for (uint32_t n = 1; n <= 8191; n += 13) {
@@ -250,7 +251,8 @@ Test(gpadl_store, a_bad_range_anywhere_is_refused)
 					words[2 * i] = i == place ? bad[b] : VMB_RANGE(4095, 1);
 					words[2 * i + 1] = 0; /* a page number that is no range either */
 				}
-				cr_assert_eq(announce(s, 1, 9, words, 2 * pages, pages), VMBI_GPADL_REFUSED, "%u of %u", place, pages);
+				cr_assert_eq(announce(s, 1, 9, words, 2 * pages, pages), VMBI_GPADL_REFUSED, "%u of %u", place,
+					     pages);
 				assert_count(s, 0, 0);
 			}
 		}

@@ -25,7 +25,8 @@ static int feed(struct vmbi_gpadl_store *s, const struct vector *v)
 		const uint8_t *part = vector_part(v, n, &len);
 
 		cr_assert(n == 0 || got == VMBI_GPADL_WAITING);
-		got = get32(part) == 8 ? vmbi_gpadls_header(s, CHANNEL, part, len, 0, 0, &answer) : vmbi_gpadls_body(s, part, len, &answer);
+		got = get32(part) == 8 ? vmbi_gpadls_header(s, CHANNEL, part, len, 0, 0, &answer) :
+					 vmbi_gpadls_body(s, part, len, &answer);
 		cr_assert_eq(answer.owner, (uint32_t)CHANNEL);
 		cr_assert_eq(answer.id, get32(vector_part(v, 0, &len) + 12));
 	}

@@ -187,6 +187,8 @@ struct vmb_view rig_next(struct rig *r, struct vmb_packet *p)
 
 uint32_t rig_random(uint64_t *state)
 {
+	uint32_t x = (uint32_t)((*state >> 18 ^ *state) >> 27), turn = (uint32_t)(*state >> 59);
+
 	*state = *state * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t)(*state >> 33) ^ (uint32_t)*state >> 31;
+	return x >> turn | x << (-turn & 31);
 }

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/* The host target: an end with tight limits, the steps of an input, and the end of it all. See host.h. */
+#include "host.h"
+
+#define HOST_DEPTH 2u
+
+struct host host;
+
+/* What the machine does by itself: slots empty, pages cannot be mapped, the guest writes to its memory. */
+static void host_machine(const struct fuzz_step *s)
+{
+	int r;
+
+	switch (s->op % 4) {
+	case 0:
+		host.busy = s->a % 3;
+		break;
+	case 1:
+		if (s->a & 1)
+			host.busy = 0;
+		HOST_CALL(r, vmb_host_eom(host.h, s->b % (HOST_VPS + 1)));
+		fuzz_need(!r);
+		break;
+	case 2:
+		host.map_fail = s->a % 8;
+		break;
+	default:
+		host_platform_write(s->a * 1024u + s->b % 32u, s->v);
+		break;
+	}
+}
+
+void host_run(const struct fuzz_step *s)
+{
+	struct vmb_bus_info info = { .size = sizeof info };
+	int r;
+
+	switch (s->op >> 4 & 3) {
+	case 0:
+		host_guest_step(s);
+		break;
+	case 1:
+	case 2:
+		host_device_step(s);
+		break;
+	default:
+		host_machine(s);
+		break;
+	}
+	HOST_CALL(r, vmb_host_info(host.h, &info));
+	fuzz_need(!r);
+	if (!info.queued && !host.busy)
+		host.was_blocked = 0;
+}
+
+/* Another thread gets the control lock while this one is inside a callback. */
+void host_nested(void)
+{
+	struct fuzz_step s;
+
+	if (host.control || host.depth == HOST_DEPTH)
+		return;
+	host.depth++;
+	for (unsigned i = 0; i < 4 && fuzz_next(&host.in, &s); i++)
+		host_run(&s);
+	host.depth--;
+}
+
+static void host_config(const struct fuzz_step *s)
+{
+	static const uint32_t versions[] = { 0, 0, 0, 0, VMB_V5_3, VMB_V4_1, VMB_V2_4, VMB_V1_1 };
+
+	host.cfg = (struct vmb_host_config){ .size = sizeof host.cfg, .vps = HOST_VPS };
+	host_platform_callbacks(&host.cfg);
+	host.cfg.max_version = versions[s->a % 8];
+	host.cfg.max_channels = 1 + s->b % 8;
+	host.cfg.first_channel_id = s->b & 0x80 ? 2040 : 1;
+	host.cfg.max_gpadls = 1 + s->c % 8;
+	host.cfg.max_gpadls_building = 1 + s->c % 8 / 2;
+	host.cfg.max_gpadl_pages = s->c & 8 ? 40 : 200;
+	host.cfg.max_messages = s->c & 0x10 ? 2 : 0;
+	if (s->v & 1)
+		host.cfg.poke = NULL;
+	if ((s->v & 6) == 6)
+		host.cfg.map = NULL, host.cfg.unmap = NULL;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_input in = { data, size, 0 };
+	struct vmb_storage need;
+	struct fuzz_step s;
+
+	memset(&host, 0, sizeof host);
+	if (!fuzz_next(&in, &s))
+		return 0;
+	host_platform_reset();
+	host_config(&s);
+	host.in = in;
+	fuzz_need(!vmb_host_storage(&host.cfg, &need));
+	host.mem = fuzz_alloc(need.align, need.bytes);
+	fuzz_need(!vmb_host_init(host.mem, need.bytes, &host.cfg, &host.h));
+	while (fuzz_next(&host.in, &s))
+		host_run(&s);
+	if (s.v & 1)
+		host.busy = 0;
+	host.in.left = 0;
+	host_device_finish();
+	free(host.mem);
+	return 0;
+}
