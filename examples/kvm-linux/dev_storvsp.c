@@ -3,12 +3,14 @@
  * A SCSI disk: requests are in-band or GPA-direct packets with a vstor packet as payload, answers are completions with the same. Requests
  * are first collected, then executed, so that many are in flight. One disk: path 0, target 0, LUN 0. devices.md 8
  */
+#define _GNU_SOURCE
 #include "device.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum { DEPTH = 64, WORDS = 160, BLOCK = 512, MAX_TRANSFER = 0x40000, VSTOR = 64, SRB = 12, CDB = SRB + 16 };
+enum { LATENCY_NS = 500000, DEPTH = 64, WORDS = 160, BLOCK = 512, MAX_TRANSFER = 0x40000, VSTOR = 64, SRB = 12, CDB = SRB + 16 };
 enum operation { OP_COMPLETE = 1, OP_EXECUTE = 3, OP_RESET_LUN = 4, OP_RESET_ADAPTER = 5, OP_RESET_BUS = 6, OP_BEGIN = 7, OP_END = 8,
 		 OP_VERSION = 9, OP_PROPERTIES = 10 };
 enum { SRB_SUCCESS = 1, SRB_ERROR = 4, SRB_SENSE_VALID = 0x80 };
@@ -24,7 +26,7 @@ struct request {
 
 struct disk {
 	struct request queue[DEPTH];
-	unsigned queued, deepest;
+	unsigned queued, deepest, late;
 	unsigned long requests, reads, writes, errors;
 	uint64_t bytes_read, bytes_written;
 	unsigned version;
@@ -235,6 +237,14 @@ static int storvsp_drained(struct device *d)
 	struct disk *k = d->state;
 	int r = 0;
 
+	if (!k->queued)
+		return 0;
+	if (!k->late && k->queued < DEPTH) { /* a disk takes its time, and more requests come meanwhile: let serve.c look once more */
+		nanosleep(&(struct timespec){ 0, LATENCY_NS }, NULL);
+		k->late = 1;
+		return VMB_YES;
+	}
+	k->late = 0;
 	if (k->queued > k->deepest)
 		k->deepest = k->queued;
 	for (unsigned i = 0; i < k->queued && r >= 0; i++) {
@@ -263,7 +273,7 @@ static int storvsp_packet(struct device *d, const struct vmb_packet *p)
 	q->packet.list.words = q->words;
 	if (p->list.count)
 		memcpy(q->words, p->list.words, p->list.count * sizeof *q->words);
-	return ++k->queued == DEPTH ? storvsp_drained(d) : 0;
+	return ++k->queued < DEPTH ? 0 : storvsp_drained(d);
 }
 
 static int storvsp_open(struct device *d)

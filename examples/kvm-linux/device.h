@@ -20,7 +20,7 @@ struct device_ops {
 	/* All on the device's own thread. A negative result is a VMB_E* of a channel call: the channel is given back. */
 	int (*open)(struct device *d);                                /* the channel has just been attached */
 	int (*packet)(struct device *d, const struct vmb_packet *p);  /* one packet came; it is valid during this call */
-	int (*drained)(struct device *d);                             /* no packet is left, or many came; may be NULL */
+	int (*drained)(struct device *d);                             /* no packet is left, or many came; VMB_YES: look once more; may be NULL */
 	int (*timer)(struct device *d);                               /* may be NULL */
 	void (*close)(struct device *d);                              /* the channel is about to be given back; may be NULL */
 };

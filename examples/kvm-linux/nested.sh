@@ -52,7 +52,7 @@ total_limit()
 		limit=$(sed -n 's/^#: limit *//p' "$scenarios/$name" | head -n 1)
 		for vcpus in $(sed -n 's/^#: cpus *//p' "$scenarios/$name" | head -n 1 | grep . || echo 1); do
 			for word in $(sed -n 's/^#: each *//p' "$scenarios/$name" | head -n 1 | grep . || echo -); do
-				total=$((total + ${limit:-60}))
+				total=$((total + ${limit:-120}))
 			done
 		done
 	done

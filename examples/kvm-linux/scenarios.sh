@@ -13,7 +13,7 @@
 #	#: host WORDS       arguments of the host end
 #	#: resets N         resets of the guest that are part of the plan (0)
 #	#: ram MIB          (256)
-#	#: limit SECONDS    (60)
+#	#: limit SECONDS    (120)
 # Each run has a random number of its own: guest and host end get it as $number and @number@.
 # It passes when the guest's script, the host end and the VMM are all content. Lines that guest or host end begin with
 # "VMB-NOTE: " are shown, pass or fail.
@@ -51,7 +51,7 @@ run_one()
 	file=$kit/scenarios/$1
 	name_shown=$1@$2${3:+:$3}
 	number=$(od -A n -t x8 -N 8 /dev/urandom | tr -d ' ')
-	limit=$(field "$file" limit 60)
+	limit=$(field "$file" limit 120)
 	start=$(cut -d ' ' -f 1 /proc/uptime)
 	: >"$tmp/console"
 	# Unquoted: words.

@@ -83,7 +83,7 @@ static int flush(struct device *d, int r)
 	return s < 0 ? s : r;
 }
 
-/* Take what is there, a budget at a time, and let the device answer. 0: the ring is empty. */
+/* Take what is there, a budget at a time, and let the device answer. 0: the ring is empty. VMB_YES: call again. */
 static int serve_once(struct device *d, void *buf)
 {
 	struct vmb_packet p;
@@ -101,7 +101,7 @@ static int serve_once(struct device *d, void *buf)
 	if (r >= 0 && d->ops->drained) {
 		int s = d->ops->drained(d);
 
-		if (s < 0)
+		if (s)
 			return s;
 	}
 	return r < 0 ? r : flush(d, r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Prints this machine's TSC frequency in kHz. QEMU's emulated processors count with it; a kernel in there that measures it itself
- * may find a fifth of it when the machine is busy.
+ * Prints this machine's TSC frequency in kHz. QEMU's emulated processors count with it too; but a kernel in there that
+ * measures it for itself may find a fifth of it when the machine is busy. `run` tells it the truth instead.
  */
 #define _GNU_SOURCE
 #include <stdint.h>
@@ -9,7 +9,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
-#define WINDOW_NS 200000000u
+#define WINDOW_NS 200000000
 #define TRIES 1000
 
 static uint64_t raw_ns(void)
@@ -41,11 +41,11 @@ static void sample(uint64_t *tsc, uint64_t *ns)
 int main(void)
 {
 	struct timespec window = { .tv_nsec = WINDOW_NS };
-	uint64_t tsc[2], ns[2];
+	uint64_t tsc[2] = { 0, 0 }, ns[2] = { 0, 0 };
 
 	sample(&tsc[0], &ns[0]);
 	nanosleep(&window, NULL);
 	sample(&tsc[1], &ns[1]);
-	printf("%.0f\n", (double)(tsc[1] - tsc[0]) * 1e6 / (double)(ns[1] - ns[0]));
+	printf("%llu\n", (unsigned long long)((tsc[1] - tsc[0]) * 1000000u / (ns[1] - ns[0])));
 	return 0;
 }

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . scripts/tally.sh
 build=${BUILD:-build}
 one=$build/amalgamation
+rm -rf "$one" "$build/again"
 flags="-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror -O2 -ffreestanding"
 
 expect "make amalgamation" make BUILD="$build" amalgamation

@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
-smoke="contact devices reset"
+smoke="contact demo reset"
 
 scenarios=$smoke
 if [ "${1:-}" = rest ]; then
