@@ -144,21 +144,23 @@ $(EXAMPLES): $(HARNESS) $(STATIC)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $(filter %.o,$^) $(HARNESS) $(STATIC) $(LDLIBS)
 
-demo: $(BUILD)/examples/loopback ## both ends of a bus in one process: needs a compiler and make only, takes seconds
-	@$<
+# Built on all processors, unless -j says otherwise: this is the first thing that people try.
+demo: ## both ends of a bus in one process: needs a compiler and make only, takes seconds
+	@$(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1)) $(BUILD)/examples/loopback
+	@$(BUILD)/examples/loopback
 
-# ---- examples/kvm-linux: three static programs, for they run in the guest's emulated host as well; x86-64 only. Its script runs them ---------------
+# ---- examples/kvm-linux: static programs, for they run in the guest's emulated host as well; x86-64 only. Its script runs them ----------------------
 
 KVM_DIR := $(BUILD)/kvm-linux
 KVM_HOSTEND := $(patsubst %,examples/kvm-linux/%.c,hostend hostlink mail serve ic) $(wildcard examples/kvm-linux/dev_*.c)
-KVM_QEXIT := examples/kvm-linux/qexit.c
-KVM_VMM := $(filter-out $(KVM_HOSTEND) $(KVM_QEXIT),$(wildcard examples/kvm-linux/*.c))
-KVM_PROGRAMS := $(if $(SANITIZE),,$(if $(filter x86_64,$(shell uname -m)),$(patsubst %,$(KVM_DIR)/%,vmm hostend qexit)))
+KVM_SMALL := qexit tsckhz
+KVM_VMM := $(filter-out $(KVM_HOSTEND) $(patsubst %,examples/kvm-linux/%.c,$(KVM_SMALL)),$(wildcard examples/kvm-linux/*.c))
+KVM_PROGRAMS := $(if $(SANITIZE),,$(if $(filter x86_64,$(shell uname -m)),$(patsubst %,$(KVM_DIR)/%,vmm hostend $(KVM_SMALL))))
 KVM_RUN = VMB_LINUX_DIR='$(abspath $(BUILD)/linux)' examples/kvm-linux/run -b '$(abspath $(KVM_DIR))'
 
 $(KVM_DIR)/vmm: $(call objects,$(KVM_VMM))
 $(KVM_DIR)/hostend: $(call objects,$(KVM_HOSTEND)) $(STATIC)
-$(KVM_DIR)/qexit: $(call objects,$(KVM_QEXIT))
+$(patsubst %,$(KVM_DIR)/%,$(KVM_SMALL)): $(KVM_DIR)/%: $(BUILD)/obj/examples/kvm-linux/%.o
 $(KVM_PROGRAMS):
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)

@@ -2,6 +2,8 @@
 /* The host target: an end with tight limits, the steps of an input, and the end of it all. See host.h. */
 #include "host.h"
 
+#include <stddef.h>
+
 #define HOST_DEPTH 2u
 
 struct host host;
@@ -25,7 +27,7 @@ static void host_machine(const struct fuzz_step *s)
 		host.map_fail = s->a % 8;
 		break;
 	default:
-		host_platform_write(s->a * 1024u + s->b % 32u, s->v);
+		host_platform_write(s->a * 1024u + (s->b < 128 ? 0 : 512) + s->b % 32u, s->v); /* rings, or what the guest says in an interrupt page */
 		break;
 	}
 }
@@ -85,6 +87,33 @@ static void host_config(const struct fuzz_step *s)
 		host.cfg.map = NULL, host.cfg.unmap = NULL;
 }
 
+/* A config with one wrong number in it, or a newer caller's: an end is made of it, or not, and nothing else happens. */
+static void host_try(const struct fuzz_step *s)
+{
+	struct { struct vmb_host_config cfg; uint32_t tail[2]; } wrong;
+	struct vmb_storage need = { 0, 0 };
+	struct vmb_host *h;
+	uint8_t *mem;
+	int r;
+
+	memset(&wrong, 0, sizeof wrong);
+	wrong.cfg = host.cfg;
+	memcpy((uint8_t *)&wrong + s->a % (offsetof(struct vmb_host_config, ctx) / 4) * 4, &s->v, 4);
+	if (s->b & 1)
+		wrong.cfg.size = sizeof wrong;
+	wrong.tail[1] = s->b & 2;
+	r = vmb_host_storage(&wrong.cfg, &need);
+	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_ESTRUCT);
+	if (r)
+		fuzz_need(vmb_host_init(&need, sizeof need, &wrong.cfg, &h) == r);
+	if (r || need.bytes > 1 << 20)
+		return;
+	mem = fuzz_alloc(need.align, need.bytes);
+	fuzz_need(vmb_host_init(mem, need.bytes - 1, &wrong.cfg, &h) == VMB_ENOSPACE);
+	fuzz_need(!vmb_host_init(mem, need.bytes, &wrong.cfg, &h) && !vmb_host_end(h));
+	free(mem);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { data, size, 0 };
@@ -97,12 +126,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	host_platform_reset();
 	host_config(&s);
 	host.in = in;
+	if (s.v & 0x80 && fuzz_next(&host.in, &s))
+		host_try(&s);
 	fuzz_need(!vmb_host_storage(&host.cfg, &need));
 	host.mem = fuzz_alloc(need.align, need.bytes);
 	fuzz_need(!vmb_host_init(host.mem, need.bytes, &host.cfg, &host.h));
 	while (fuzz_next(&host.in, &s))
 		host_run(&s);
-	if (s.v & 1)
+	if (host.in.steps & 1)
 		host.busy = 0;
 	host.in.left = 0;
 	host_device_finish();

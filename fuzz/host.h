@@ -37,7 +37,7 @@ struct host_device {
 	uint32_t class, instance, sub;
 	uint32_t primary;  /* of a subchannel: its number + 1 */
 	uint32_t id;       /* as the guest knows it, or 0 */
-	int rescinded;
+	int rescinded, released; /* told, said; perhaps in vain */
 	struct vmb_event question;
 	struct vmb_channel *ch;
 	void *mem;

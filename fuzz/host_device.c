@@ -41,18 +41,18 @@ void host_device_data(struct host_device *d, const struct fuzz_step *s)
 {
 	uint8_t payload[64] = { 1, 0, 0, 0, 8 }, buf[512] __attribute__((aligned(8)));
 	struct vmb_packet p = { .kind = VMB_PKT_INBAND, .len = s->c % 64, .payload = payload };
-	int r;
+	int r, asked = d->close_asked;
 
 	if (!d->ch || d->busy)
 		return;
 	d->busy = 1;
-	if (s->a & 1) {
-		p.flags = s->a & 4 ? VMB_PKT_WANTS_REPLY : 0;
+	if (s->b & 1) {
+		p.flags = s->b & 4 ? VMB_PKT_WANTS_REPLY : 0;
 		r = vmb_channel_send(d->ch, &p);
 	} else {
 		r = vmb_channel_recv(d->ch, buf, sizeof buf, &p);
 	}
-	fuzz_need(!d->close_asked || r == VMB_ESTOPPED || r == VMB_EPEER);
+	fuzz_need(!asked || r == VMB_ESTOPPED || r == VMB_EPEER);
 	fuzz_need(r >= 0 || VMB_GROUP(r) == VMB_GROUP_INFO || r == VMB_EPEER || r == VMB_ETOOBIG || r == VMB_EINVAL);
 	d->busy = 0;
 }
@@ -94,16 +94,17 @@ static void device_offer(const struct fuzz_step *s)
 	o.max_gpadl_pages = s->a & 4 ? 4 : 0;
 	o.mmio_mb = s->a == 255 ? s->v : 0;
 	o.user = HOST_USER + host.devices;
+	d->primary = device_primary(d);
+	host.devices++; /* the guest may hear of it before the call returns */
 	HOST_CALL(r, vmb_host_offer(host.h, &o, &handle));
 	fuzz_trace("\toffer: %d\n", r);
 	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_ENOSPACE);
-	if (r)
+	if (r) {
+		host.devices--;
 		return;
-	fuzz_need(handle && !device_of(handle));
+	}
+	fuzz_need(handle && !device_of(handle) && (!d->sub || d->primary));
 	d->handle = handle;
-	d->primary = device_primary(d);
-	fuzz_need(!d->sub || d->primary);
-	host.devices++;
 }
 
 static void device_remove(struct host_device *d)
@@ -306,7 +307,7 @@ static void device_on_open(struct host_device *d, const struct vmb_event *ev)
 
 static void device_on_close(struct host_device *d, const struct vmb_event *ev)
 {
-	const struct fuzz_step look = { 0, 2, 0, 0, 0 };
+	const struct fuzz_step look = { 0, 0, 0, 0, 0 };
 
 	fuzz_need(d->state == DEVICE_SERVING && !d->close_asked && ev->flags == VMB_EVF_ASK && ev->token);
 	d->close_asked = 1;

@@ -38,10 +38,19 @@ static struct vmb_bus_info guest_info(void)
 
 /* ---- saying it */
 
+static struct host_device *guest_device(uint32_t id)
+{
+	for (uint32_t i = 0; i < host.devices; i++)
+		if (host.device[i].id == id)
+			return &host.device[i];
+	return NULL;
+}
+
 static void guest_post(uint32_t connection, const uint8_t *msg, uint32_t len, const struct fuzz_step *odd)
 {
 	uint8_t input[GUEST_HEADER + VMB_MESSAGE_MAX] = { 0 }, *exact;
 	uint32_t bytes = len > VMB_MESSAGE_MAX ? VMB_MESSAGE_MAX : len, total = GUEST_HEADER + bytes;
+	struct host_device *released;
 	int r;
 
 	input[0] = (uint8_t)connection;
@@ -52,6 +61,9 @@ static void guest_post(uint32_t connection, const uint8_t *msg, uint32_t len, co
 		total = odd->b % (total + 1);
 	exact = fuzz_alloc(1, total);
 	memcpy(exact, input, total);
+	released = len >= 12 && fuzz_get32(msg) == 13 ? guest_device(fuzz_get32(msg + 8)) : NULL;
+	if (released)
+		released->released = 1;
 	HOST_CALL(r, vmb_host_post(host.h, exact, total));
 	fuzz_trace("\tpost type %u, %u bytes: %d\n", len >= 4 ? fuzz_get32(msg) : 0, len, r);
 	free(exact);
@@ -247,14 +259,6 @@ void host_guest_step(const struct fuzz_step *s)
 
 /* ---- being told */
 
-static struct host_device *guest_device(uint32_t id)
-{
-	for (uint32_t i = 0; i < host.devices; i++)
-		if (host.device[i].id == id)
-			return &host.device[i];
-	return NULL;
-}
-
 static void told_offer(const uint8_t *msg)
 {
 	uint32_t n = msg[60], id = fuzz_get32(msg + 184); /* the device's number is in its user_defined */
@@ -265,7 +269,7 @@ static void told_offer(const uint8_t *msg)
 			host.device[i].id = 0;
 	fuzz_need(!host.device[n].removed);
 	host.device[n].id = id;
-	host.device[n].rescinded = 0;
+	host.device[n].rescinded = host.device[n].released = 0;
 }
 
 static int guest_in_use(const struct host_device *d)
@@ -285,7 +289,7 @@ static void told_rescind(uint32_t id)
 		const struct host_device *sub = &host.device[i];
 
 		if (sub->primary && &host.device[sub->primary - 1] == d && sub->id && !sub->rescinded)
-			fuzz_need(host.was_blocked || !guest_in_use(sub));
+			fuzz_need(host.was_blocked || sub->released);
 	}
 }
 

@@ -655,6 +655,27 @@ static void channel_fresh(struct channel_pair *pair)
 	}
 }
 
+/* A config with a wrong number in it: a channel could be made of it, or not. */
+static void channel_try(const struct channel_side *s, const struct fuzz_step *st)
+{
+	struct vmb_channel_config wrong = s->cfg;
+	struct vmb_storage need;
+	struct vmb_channel *ch;
+	int r;
+
+	memcpy((uint8_t *)&wrong + st->b % 6u * 4, &st->v, 4);
+	if (st->b & 0x40)
+		wrong.tx.data_pages = st->v;
+	if (st->b & 0x80)
+		wrong.rx.control = NULL;
+	r = vmb_channel_storage(&wrong, &need);
+	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_ESTRUCT);
+	if (r)
+		fuzz_need(vmb_channel_init(s->mem, SIZE_MAX, &wrong, &ch) == r);
+	else
+		fuzz_need(vmb_channel_init(s->mem, 64, &wrong, &ch) == (st->b & 0x80 ? VMB_EINVAL : VMB_ENOSPACE));
+}
+
 /* After each step, with an honest peer: nobody sleeps who has something to do. */
 static void channel_check(const struct channel_side *s)
 {
@@ -676,6 +697,8 @@ static void channel_step(struct channel_pair *pair, const struct fuzz_step *st)
 		channel_fresh(pair);
 	if (st->op % 20 == 17)
 		ring_peer(st);
+	if (st->op % 20 == 18 && st->c > 200)
+		channel_try(s, st);
 	if (!s->ch)
 		return;
 	switch (st->op % 20) {

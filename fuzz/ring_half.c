@@ -461,6 +461,44 @@ static void half_inspect(struct half *h)
 			  info.pending_send == h->pending && info.features == 1);
 }
 
+/* Memory that is none: neither half is made of it. */
+static void half_try(const struct half *h, const struct fuzz_step *s)
+{
+	struct vmb_ring_mem wrong = h->ring->mem;
+	struct vmb_storage need;
+	struct vmb_ring_info info;
+	struct vmb_cursor from = { 1, s->v, 0, s->b & 1 };
+	struct vmb_tx *tx;
+	struct vmb_rx *rx;
+	uint8_t *mem;
+	int r;
+
+	switch (s->b % 6) {
+	case 0: wrong.control = (uint8_t *)wrong.control + 8; break;
+	case 1: wrong.data_pages = s->v % 2 ? s->v : 0; break;
+	case 2: wrong.flags |= s->v; break;
+	case 3: wrong.data = wrong.data ? NULL : wrong.control; break;
+	default: break;
+	}
+	r = vmb_tx_storage(&wrong, &need);
+	fuzz_need((r == 0 || r == VMB_EINVAL) && vmb_rx_storage(&wrong, &need) == r && vmb_ring_inspect(&wrong, &info) == r);
+	if (s->b % 6 < 4) {
+		if (r)
+			fuzz_need(vmb_tx_init(&need, 0, &wrong, NULL, &tx) == r && vmb_rx_init(&need, 0, &wrong, NULL, &rx) == r);
+		return;
+	}
+	fuzz_need(vmb_tx_init(h->tx_mem, 8, &wrong, &from, &tx) == VMB_ENOSPACE && vmb_rx_init(h->rx_mem, 8, &wrong, &from, &rx) == VMB_ENOSPACE);
+	if (from.index < half_size(h) && from.index % 8 == 0 && !from.reserved)
+		return;
+	mem = fuzz_alloc(need.align, need.bytes);
+	fuzz_need(vmb_rx_init(mem, need.bytes, &wrong, &from, &rx) == VMB_EINVAL);
+	fuzz_need(!vmb_tx_storage(&wrong, &need));
+	free(mem);
+	mem = fuzz_alloc(need.align, need.bytes);
+	fuzz_need(vmb_tx_init(mem, need.bytes, &wrong, &from, &tx) == VMB_EINVAL);
+	free(mem);
+}
+
 static void half_step(struct half *h, const struct fuzz_step *s)
 {
 	ring_call();
@@ -482,6 +520,8 @@ static void half_step(struct half *h, const struct fuzz_step *s)
 	default:
 		if (s->a > 250)
 			half_fresh(h);
+		else
+			half_try(h, s);
 		break;
 	}
 	half_check(h);

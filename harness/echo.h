@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Two programs for the machine: devices that answer every request, and a driver that opens every channel offered, keeps requests in flight,
- * checks each answer byte for byte, closes, opens again, and gives its memory back. In-band requests come back in the completion; GPA-direct
- * requests have their pages inverted by the device. All choices come from the machine's seed.
+ * Two programs for the machine: devices that answer every request, and a driver that opens every channel offered, keeps
+ * requests in flight, checks each answer byte for byte, closes, opens again, and gives its memory back. In-band requests come
+ * back in the completion; GPA-direct requests have their pages inverted by the device. All choices come from the machine's
+ * seed.
  */
 #ifndef HARNESS_ECHO_H
 #define HARNESS_ECHO_H

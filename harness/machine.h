@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A deterministic machine in one process: guest-physical memory, virtual processors with their SynIC pages, the hypercalls between
- * them, one host end and one guest end of libvmbus, a seeded scheduler, and faults. It owns no thread and no clock: machine_step does one
- * thing that a real machine could do next, chosen by the seed; time is a counter.
+ * A deterministic machine in one process: guest-physical memory, virtual processors with their SynIC pages, the hypercalls
+ * between them, one host end and one guest end of libvmbus, a seeded scheduler, and faults. It owns no thread and no clock:
+ * machine_step does one thing that a real machine could do next, chosen by the seed; time is a counter.
  *
- * It checks what nobody may do: a page freed while the host has it mapped, an unmap without its map, an interrupt to a processor that
- * does not exist, a wake after CLOSED. Violations are counted and the first is told by machine_error.
+ * It checks what nobody may do: a page freed while the host has it mapped, an unmap without its map, an interrupt to a
+ * processor that does not exist, a wake after CLOSED. Violations are counted and the first is told by machine_error.
  */
 #ifndef HARNESS_MACHINE_H
 #define HARNESS_MACHINE_H
@@ -58,7 +58,7 @@ uint64_t machine_random(struct machine *m); /* the machine's own sequence */
 
 /* One thing that could happen next; 0 if nothing is left but waiting for time. */
 int machine_step(struct machine *m);
-/* Steps until nothing is left, time jumping to the next deadline at most `jumps` times. Returns the steps; -1 when it does not end. */
+/* Steps until nothing is left, time jumping to the next deadline at most `jumps` times. The steps; -1 when it does not end. */
 long machine_run(struct machine *m, unsigned jumps);
 /* A new guest kernel without a word of goodbye: the guest end is made anew, its memory forgotten. */
 int machine_crash_guest(struct machine *m);

@@ -135,9 +135,9 @@ struct vmb_view { uint32_t pos, len; };
 #define VMB_MESSAGE_MAX 240u  /* bytes of one control message */
 
 /* ================================================================================================ page lists
- * Guest memory as packets and GPADLs name it: for each range one word VMB_RANGE(bytes, offset), then the numbers (GPA / 4096) of the
- * ceil((offset + bytes) / 4096) pages that it covers. Words are in the byte order of the CPU. A transfer-page packet's list has
- * the range words only, their offset counting from the start of its set. gpadl.md 3, ring.md 5.3, 5.4
+ * Guest memory as packets and GPADLs name it: for each range one word VMB_RANGE(bytes, offset), then the numbers (GPA / 4096)
+ * of the ceil((offset + bytes) / 4096) pages that it covers. Words are in the byte order of the CPU. A transfer-page packet's
+ * list has the range words only, their offset counting from the start of its set. gpadl.md 3, ring.md 5.3, 5.4
  */
 struct vmb_list {            /* frozen */
 	const uint64_t *words;
@@ -389,8 +389,8 @@ VMB_API const char *vmb_reason_name(uint32_t reason); /* [pure] static text; "?"
  * A pair of rings, the requests in flight, and the way to signal the peer. The same object on both ends. Made by vmb_guest_open,
  * vmb_host_attach, or, without a bus (a device process, a harness), by vmb_channel_init.
  *
- * Waiting needs no thought: after recv gave 0, and after put or send gave VMB_EFULL, wake will be called when there is a reason to
- * try again. In all other cases come back by yourself. VMB_ESTOPPED and VMB_EPEER are for good, and for both sides: once one
+ * Waiting needs no thought: after recv gave 0, and after put or send gave VMB_EFULL, wake will be called when there is a reason
+ * to try again. In all other cases come back by yourself. VMB_ESTOPPED and VMB_EPEER are for good, and for both sides: once one
  * call has returned it, every later call does.
  */
 struct vmb_channel;
@@ -424,8 +424,9 @@ VMB_API int vmb_channel_end(struct vmb_channel *ch, struct vmb_cursor *tx_at, st
 VMB_API int vmb_channel_stop(struct vmb_channel *ch);
 
 /* [tx] Queue one packet; the peer does not see it before a flush. A request (VMB_PKT_WANTS_REPLY) with id 0 takes a
- * slot where cfg.requests > 0, and p->id tells the id. VMB_EFULL: what was queued is flushed and wake will come. VMB_ENOSLOT,
- * VMB_ETOOBIG, VMB_EINVAL, VMB_ESTOPPED, VMB_EPEER. */
+ * slot where cfg.requests > 0 (else VMB_EINVAL: id 0 is no request's), and p->id tells the id. VMB_EFULL: what was queued is
+ * flushed and wake will come; until then the ring counts as full for every packet. VMB_SIGNAL: with VMB_CHANNEL_DEFER, where room had
+ * to be made; an error never leaves a signal to be done. VMB_ENOSLOT, VMB_ETOOBIG, VMB_EINVAL, VMB_ESTOPPED, VMB_EPEER. */
 VMB_API VMB_MUST int vmb_channel_put(struct vmb_channel *ch, struct vmb_packet *p);
 /* [tx] The same with the payload gathered from n parts, whose lengths must sum up to p->len. */
 VMB_API VMB_MUST int vmb_channel_putv(struct vmb_channel *ch, struct vmb_packet *p, const struct vmb_span *parts, uint32_t n);
@@ -436,8 +437,9 @@ VMB_API VMB_MUST int vmb_channel_send(struct vmb_channel *ch, struct vmb_packet 
 
 /* [rx] Copy the next packet into buf (8-aligned) and describe it in *p. VMB_YES: a packet. 0: empty; all has been
  * released and signals are on: sleep. VMB_ETOOSMALL: head_len + len say what it needs; it stays. VMB_ESTOPPED, VMB_EPEER. Completions
- * that match no request are counted and passed over. A cancelled request's completion comes with VMB_PKT_LATE. Space goes back to the
- * peer now and then, and at 0; sooner by vmb_channel_release. Does not return VMB_SIGNAL: it signals. */
+ * that match no request are counted and passed over; VMB_EAGAIN: so many that this call ends here, call again. A cancelled request's
+ * completion comes with VMB_PKT_LATE. Space goes back to the peer now and then, and at 0; sooner by vmb_channel_release. Does not
+ * return VMB_SIGNAL: it signals. */
 VMB_API VMB_MUST int vmb_channel_recv(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p);
 /* [rx] Pass over the packet that was too small for. */
 VMB_API int vmb_channel_skip(struct vmb_channel *ch);
@@ -668,9 +670,9 @@ VMB_API int vmb_guest_gpadl_destroy(struct vmb_guest *g, uint32_t gpadl);
  *
  *   init -> offer... -> (guest) -> EV_OPEN -> attach -> (data) -> EV_CLOSE -> detach -> EV_CLOSED ... -> remove -> EV_GONE
  *
- * Per channel there is never more than one question without an answer: OPEN, your answer, CLOSE, your detach, CLOSED, OPEN ..., whatever
- * the guest does meanwhile (close, unload, crash, new contact). A question that has lost its sense is still answered: the answer
- * changes nothing.
+ * Per channel there is never more than one question without an answer: OPEN, your answer, CLOSE, your detach, CLOSED, OPEN ...,
+ * whatever the guest does meanwhile (close, unload, crash, new contact). A question that has lost its sense is still answered:
+ * the answer changes nothing.
  */
 struct vmb_host;
 
@@ -769,6 +771,12 @@ VMB_API int vmb_host_gpadl_info(struct vmb_host *h, vmb_handle ch, uint32_t gpad
  * VMB_ENOENT, VMB_ETOOSMALL. */
 VMB_API int vmb_host_gpadl_hold(struct vmb_host *h, vmb_handle ch, uint32_t gpadl, uint64_t *words, uint32_t max, struct vmb_list *list);
 VMB_API int vmb_host_gpadl_release(struct vmb_host *h, vmb_handle ch, uint32_t gpadl); /* [control] VMB_ENOENT: not held */
+
+/* [control] Who uses this memory? Before guest pages pfn ... pfn + pages - 1 are taken away (hot-unplug, a change of visibility): VMB_YES
+ * and one use per call, 0 after the last; start with *cursor = 0. A use is the ring of an open channel or a hold, of GPADL *gpadl of *ch.
+ * Detach it, remove the channel, or release the hold, and ask again. Maps that a mapper's caller has just now are the mapper's to wait
+ * for. VMB_EINVAL: no pages, or their numbers overflow. */
+VMB_API int vmb_host_users(struct vmb_host *h, uint64_t pfn, uint64_t pages, uint32_t *cursor, vmb_handle *ch, uint32_t *gpadl);
 
 VMB_API int vmb_host_reset(struct vmb_host *h); /* [control] the VM is reset: EV_CLOSE for all that is attached -> EV_RESET */
 

@@ -10,6 +10,6 @@ VMBUS_SOURCES += lib/gpadl/list.c lib/gpadl/access.c lib/gpadl/packet_memory.c l
 VMBUS_SOURCES += lib/gpadl/split.c lib/gpadl/ids.c lib/gpadl/store.c
 VMBUS_SOURCES += lib/channel/make.c lib/channel/send.c lib/channel/recv.c lib/channel/request.c lib/channel/info.c
 VMBUS_SOURCES += lib/bus/host.c lib/bus/host_post.c lib/bus/host_contact.c lib/bus/host_offer.c lib/bus/host_remove.c lib/bus/host_open.c
-VMBUS_SOURCES += lib/bus/host_serve.c lib/bus/host_ring.c lib/bus/host_gpadl.c lib/bus/host_queue.c lib/bus/host_signal.c lib/bus/host_event.c
+VMBUS_SOURCES += lib/bus/host_serve.c lib/bus/host_ring.c lib/bus/host_gpadl.c lib/bus/host_queue.c lib/bus/host_signal.c lib/bus/host_event.c lib/bus/host_users.c
 VMBUS_SOURCES += lib/bus/guest.c lib/bus/guest_message.c lib/bus/guest_connect.c lib/bus/guest_offer.c lib/bus/guest_open.c
 VMBUS_SOURCES += lib/bus/guest_gpadl.c lib/bus/guest_post.c lib/bus/guest_event.c lib/bus/guest_interrupt.c

@@ -29,7 +29,7 @@ expect() { # TEXT COMMAND ARGUMENT...
 		pass "$tally_text"
 	else
 		fail "$tally_text"
-		tail -n 40 "$tally_log"
+		grep -vE "^  (CC|AR|LINK|FUZZ) " "$tally_log" | tail -n 40
 	fi
 }
 

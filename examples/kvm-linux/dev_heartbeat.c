@@ -62,8 +62,8 @@ static void heartbeat_close(struct device *d)
 
 	d->measure = h->answered;
 	d->content = !h->wrong;
-	snprintf(d->result, sizeof d->result, "version=%u.%u sent=%llu answered=%llu wrong=%llu", h->ic.message & 0xffff, h->ic.message >> 16,
-		 (unsigned long long)h->sent, (unsigned long long)h->answered, (unsigned long long)h->wrong);
+	snprintf(d->result, sizeof d->result, "version=%u.%u sent=%llu answered=%llu wrong=%llu", h->ic.message & 0xffff,
+		 h->ic.message >> 16, (unsigned long long)h->sent, (unsigned long long)h->answered, (unsigned long long)h->wrong);
 }
 
 const struct device_ops dev_heartbeat = {

@@ -52,8 +52,8 @@ static void shutdown_close(struct device *d)
 
 	d->measure = (unsigned)s->answered;
 	d->content = !s->status;
-	snprintf(d->result, sizeof d->result, "version=%u.%u asked=%d answered=%d status=0x%x", s->ic.message & 0xffff, s->ic.message >> 16,
-		 s->asked, s->answered, s->status);
+	snprintf(d->result, sizeof d->result, "version=%u.%u asked=%d answered=%d status=0x%x", s->ic.message & 0xffff,
+		 s->ic.message >> 16, s->asked, s->answered, s->status);
 }
 
 const struct device_ops dev_shutdown = {

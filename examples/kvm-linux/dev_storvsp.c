@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A SCSI disk: requests are in-band or GPA-direct packets with a vstor packet as payload, answers are completions with the same. Requests
- * are first collected, then executed, so that many are in flight. One disk: path 0, target 0, LUN 0. devices.md 8
+ * A SCSI disk: requests are in-band or GPA-direct packets with a vstor packet as payload, answers are completions with the
+ * same. Requests are first collected, then executed, so that many are in flight. One disk: path 0, target 0, LUN 0. devices.md
+ * 8
  */
 #define _GNU_SOURCE
 #include "device.h"
@@ -11,8 +12,8 @@
 #include <time.h>
 
 enum { LATENCY_NS = 500000, DEPTH = 64, WORDS = 160, BLOCK = 512, MAX_TRANSFER = 0x40000, VSTOR = 64, SRB = 12, CDB = SRB + 16 };
-enum operation { OP_COMPLETE = 1, OP_EXECUTE = 3, OP_RESET_LUN = 4, OP_RESET_ADAPTER = 5, OP_RESET_BUS = 6, OP_BEGIN = 7, OP_END = 8,
-		 OP_VERSION = 9, OP_PROPERTIES = 10 };
+enum operation { OP_COMPLETE = 1, OP_EXECUTE = 3, OP_RESET_LUN = 4, OP_RESET_ADAPTER = 5, OP_RESET_BUS = 6, OP_BEGIN = 7,
+		 OP_END = 8, OP_VERSION = 9, OP_PROPERTIES = 10 };
 enum { SRB_SUCCESS = 1, SRB_ERROR = 4, SRB_SENSE_VALID = 0x80 };
 #define STATUS_REVISION_MISMATCH 0xc0000059u
 #define STATUS_INVALID_REQUEST 0xc0000010u
@@ -288,7 +289,8 @@ static void storvsp_close(struct device *d)
 
 	d->measure = k->deepest;
 	d->content = k->version != 0;
-	snprintf(d->result, sizeof d->result, "version=%u.%u requests=%lu reads=%lu writes=%lu read=%llu written=%llu errors=%lu in_flight=%u",
+	snprintf(d->result, sizeof d->result,
+		 "version=%u.%u requests=%lu reads=%lu writes=%lu read=%llu written=%llu errors=%lu in_flight=%u",
 		 k->version >> 8, k->version & 0xff, k->requests, k->reads, k->writes, (unsigned long long)k->bytes_read,
 		 (unsigned long long)k->bytes_written, k->errors, k->deepest);
 }

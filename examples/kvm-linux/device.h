@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A device of this host: what every device file fills in, and what it gets. To add one, copy dev_heartbeat.c (it speaks first, with pipe
- * framing) or dev_storvsp.c (it answers requests that name guest memory), and name it in the table of hostend.c.
+ * A device of this host: what every device file fills in, and what it gets. To add one, copy dev_heartbeat.c (it speaks first,
+ * with pipe framing) or dev_storvsp.c (it answers requests that name guest memory), and name it in the table of hostend.c.
  */
 #ifndef KVM_LINUX_DEVICE_H
 #define KVM_LINUX_DEVICE_H
@@ -20,7 +20,8 @@ struct device_ops {
 	/* All on the device's own thread. A negative result is a VMB_E* of a channel call: the channel is given back. */
 	int (*open)(struct device *d);                                /* the channel has just been attached */
 	int (*packet)(struct device *d, const struct vmb_packet *p);  /* one packet came; it is valid during this call */
-	int (*drained)(struct device *d);                             /* no packet is left, or many came; VMB_YES: look once more; may be NULL */
+	/* No packet is left, or many came. VMB_YES: look once more. May be NULL. */
+	int (*drained)(struct device *d);
 	int (*timer)(struct device *d);                               /* may be NULL */
 	void (*close)(struct device *d);                              /* the channel is about to be given back; may be NULL */
 };

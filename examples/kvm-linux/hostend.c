@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The host-end process: a libvmbus host end and its devices. The VMM process tells what the guest's processors do (wire.h); this one maps the
- * guest's memory and speaks VMBus with it.
+ * The host-end process: a libvmbus host end and its devices. The VMM process tells what the guest's processors do (wire.h);
+ * this one maps the guest's memory and speaks VMBus with it.
  *
  * usage: hostend [-V VERSION] [-n NUMBER] [-e DEVICE=LEAST]... [-s]
  *	-V  highest protocol version to accept: 2.4, 3.0 ... 5.3
@@ -9,7 +9,8 @@
  *	-e  when all is over, this device must have been open, be content, and have reached this figure (device.h: measure)
  *	-s  ask for shutdown once the guest's mail has come and the figures of all other devices are reached
  *
- * Three kinds of threads: the main one takes packets from the VMM and makes control calls; one pulls events; each open channel has its own.
+ * Three kinds of threads: the main one takes packets from the VMM and makes control calls; one pulls events; each open channel
+ * has its own.
  */
 #define _GNU_SOURCE
 #include "device.h"
@@ -132,7 +133,9 @@ static void on_event(const struct vmb_event *ev)
 /* Has everything happened that shall happen before the shutdown? */
 static int all_reached(void)
 {
-	return mail_from_guest(host.disk, host.disk_bytes, NULL, 0) > 0 && dev_heartbeat_answered(&device[0]) >= (uint64_t)(least[0] > 0 ? least[0] : 0);
+	uint64_t heartbeats = least[0] > 0 ? (uint64_t)least[0] : 0;
+
+	return mail_from_guest(host.disk, host.disk_bytes, NULL, 0) > 0 && dev_heartbeat_answered(&device[0]) >= heartbeats;
 }
 
 static void *event_thread(void *arg)
@@ -263,7 +266,8 @@ static void print_statistics(const struct device *d)
 {
 	const struct vmb_channel_info *c = &d->last;
 
-	fprintf(stderr, "VMB-NOTE: %-9s opens %u channel %u vp %u packets %llu in %llu out, signals %llu data %llu room, full %llu | %s\n",
+	fprintf(stderr, "VMB-NOTE: %-9s opens %u channel %u vp %u packets %llu in %llu out, "
+			"signals %llu data %llu room, full %llu | %s\n",
 		d->ops->name, d->opens, d->info.event_flag, d->info.target_vp, (unsigned long long)c->received, (unsigned long long)c->sent,
 		(unsigned long long)c->signals_data, (unsigned long long)c->signals_room, (unsigned long long)c->full, d->result);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Mail by disk: the last 4 MiB of the image are no file system's. The host leaves a number there before the guest starts; the guest writes back a
- * text that holds its own number (from the kernel's command line), the host's, and what its sysfs says of each VMBus device. So what a
- * test believes has gone through the rings in both directions.
+ * Mail by disk: the last 4 MiB of the image are no file system's. The host leaves a number there before the guest starts; the
+ * guest writes back a text that holds its own number (from the kernel's command line), the host's, and what its sysfs says of
+ * each VMBus device. So what a test believes has gone through the rings in both directions.
  *
  *	at 60 MiB   to the guest: "VMB-MAIL <reverse of NUMBER>\n"
  *	at 61 MiB   from the guest, a text of lines, the last one "end":

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Both ends of a VMBus in one program: a hypervisor that offers two disks and an echo device, and a guest that opens the echo device, sends it
- * requests and gets completions, until the hypervisor takes the device away. "Guest memory" is an array, hypercalls are function calls,
- * and an interrupt is a flag that the loop looks at. Run it with: make demo
+ * Both ends of a VMBus in one program: a hypervisor that offers two disks and an echo device, and a guest that opens the echo
+ * device, sends it requests and gets completions, until the hypervisor takes the device away. "Guest memory" is an array,
+ * hypercalls are function calls, and an interrupt is a flag that the loop looks at. Run it with: make demo
  */
 #include <stdalign.h>
 #include <stdio.h>
@@ -208,7 +208,8 @@ static void guest_wake(void *ctx, uint64_t user)
 static void guest_open(vmb_handle ch)
 {
 	struct vmb_channel_config cfg = { .size = sizeof cfg, .requests = DEPTH };
-	struct vmb_open open = { .size = sizeof open, .tx_pages = RING_PAGES, .rx_pages = RING_PAGES, .ring = ram[16], .ring_gpa = 16 * VMB_PAGE };
+	struct vmb_open open = { .size = sizeof open, .tx_pages = RING_PAGES, .rx_pages = RING_PAGES,
+				 .ring = ram[16], .ring_gpa = 16 * VMB_PAGE };
 	struct vmb_storage need;
 
 	must(vmb_channel_storage(&cfg, &need), "channel storage");
@@ -285,7 +286,8 @@ static void guest_driver(unsigned long *todo)
 		return;
 	must(r, "receive");
 	for (; *todo; --*todo) {
-		struct vmb_packet request = { .kind = VMB_PKT_INBAND, .flags = VMB_PKT_WANTS_REPLY, .payload = text, .len = sizeof text, .user = *todo };
+		struct vmb_packet request = { .kind = VMB_PKT_INBAND, .flags = VMB_PKT_WANTS_REPLY, .payload = text,
+					      .len = sizeof text, .user = *todo };
 
 		memset(text, (int)(*todo & 0xff), sizeof text);
 		r = vmb_channel_put(driver.ch, &request);
@@ -356,12 +358,13 @@ int main(void)
 	while (turn(&todo))
 		;
 	seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
-	printf("guest   %lu requests, %lu answers, all bytes as they should be: %.2f million requests a second\n\n", total, driver.answers,
-	       (double)total / seconds / 1e6);
+	printf("guest   %lu requests, %lu answers, all bytes as they should be: %.2f million requests a second\n\n", total,
+	       driver.answers, (double)total / seconds / 1e6);
 	printf("  end            sent   received  sig. data  sig. room       full\n");
 	table("guest", driver.ch);
 	table("host", echo.ch);
-	printf("\n  %d control messages from the guest, %d signals to the host, %d interrupts to the guest\n\n", posts, signals_to_host, interrupts);
+	printf("\n  %d control messages from the guest, %d signals to the host, %d interrupts to the guest\n\n", posts, signals_to_host,
+	       interrupts);
 
 	printf("host    takes the device away\n");
 	must(vmb_host_remove(host, echo.handle), "remove");

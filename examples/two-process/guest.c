@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The guest's process: an interrupt thread (event flags first, then the message), and a driver thread that keeps requests with pages in flight
- * and checks what the device wrote there. Control calls are made under one mutex.
+ * The guest's process: an interrupt thread (event flags first, then the message), and a driver thread that keeps requests with
+ * pages in flight and checks what the device wrote there. Control calls are made under one mutex.
  */
 #define _GNU_SOURCE
 #include "wire.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The hypervisor's process: the main thread takes hypercalls from the socket and pulls events; the device has a thread of its own from
- * attach to detach. After REQUESTS requests the device is taken away.
+ * The hypervisor's process: the main thread takes hypercalls from the socket and pulls events; the device has a thread of its
+ * own from attach to detach. After REQUESTS requests the device is taken away.
  */
 #define _GNU_SOURCE
 #include "wire.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A guest and its hypervisor in two processes: each has its own address space and maps the same guest memory at another place; posts and
- * signals go over a socket, interrupts through an eventfd, and each side has a control thread and a device thread, as real ones do.
+ * A guest and its hypervisor in two processes: each has its own address space and maps the same guest memory at another place;
+ * posts and signals go over a socket, interrupts through an eventfd, and each side has a control thread and a device thread, as
+ * real ones do.
  */
 #define _GNU_SOURCE
 #include "wire.h"

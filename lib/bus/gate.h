@@ -18,6 +18,12 @@ struct vmbi_gate {
 	uint32_t word;
 };
 
+/* [any] Not worth entering? Whoever asks this first can get in the way of a closing gate once, not for ever. */
+static inline int vmbi_gate_is_closed(struct vmbi_gate *g)
+{
+	return (VMBI_LOAD32_RELAXED(&g->word) & VMBI_GATE_CLOSED) != 0;
+}
+
 /* [any] 1: inside, the channel stays until leave. 0: closed; leave must be called all the same. */
 static inline int vmbi_gate_enter(struct vmbi_gate *g)
 {

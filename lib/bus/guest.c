@@ -25,7 +25,8 @@ static int guest_check_pages(const struct vmb_guest_config *cfg)
 
 static int guest_check_versions(struct vmb_guest_config *cfg)
 {
-	if ((cfg->min_version && !vmbi_version_known(cfg->min_version)) || (cfg->max_version && !vmbi_version_known(cfg->max_version)))
+	if ((cfg->min_version && !vmbi_version_known(cfg->min_version)) ||
+	    (cfg->max_version && !vmbi_version_known(cfg->max_version)))
 		return VMB_EINVAL;
 	if (!cfg->max_version)
 		cfg->max_version = VMB_V6_0;
@@ -69,8 +70,8 @@ static uint32_t guest_map_size(uint32_t gpadls)
 	return n;
 }
 
-/* The one place that knows what the storage is made of. base NULL: only computing. Each list has one word of its own in the arena, beside
- * its pages; further range words count as pages. */
+/* The one place that knows what the storage is made of. base NULL: only computing. In the arena each list has one word of its own
+ * beside its pages; further range words count as pages. */
 static struct vmb_guest *guest_carve(struct vmbi_carve *c, const struct vmb_guest_config *cfg)
 {
 	struct vmb_guest *g = vmbi_carve(c, 1, sizeof *g);

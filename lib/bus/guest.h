@@ -12,15 +12,17 @@
  *   guest_event.c      events on their way to the embedder; time
  *   guest_interrupt.c  [any]: event flags, the interrupt page, signals to the host
  *
- * Everything that can wait for something is a numbered object: the connection, the decliner (which refuses offers that there is no slot
- * for), channels, page lists, and records of handles that are gone. A message or an event is never stored: an object stands in the queue
- * and is asked, when its turn comes, what it has to say.
+ * Everything that can wait for something is a numbered object: the connection, the decliner (which refuses offers that there is
+ * no slot for), channels, page lists, and records of handles that are gone. A message or an event is never stored: an object
+ * stands in the queue and is asked, when its turn comes, what it has to say.
  *
- * What the host may still have of a channel is kept apart from what the embedder has of it. OPEN_OUT and HOST_OPEN, and the states of page
- * lists, say the first; OBJECT, RELEASED, `untold` and the events not yet given out say the second. vmbi_guest_channel_step looks at both
- * after each change and does what has become possible, until nothing is left and the id can go back.
+ * What the host may still have of a channel is kept apart from what the embedder has of it. OPEN_OUT and HOST_OPEN, and the
+ * states of page lists, say the first; OBJECT, RELEASED, `untold` and the events not yet given out say the second.
+ * vmbi_guest_channel_step looks at both after each change and does what has become possible, until nothing is left and the id
+ * can go back.
  *
- * A post that ended with HV_STATUS_TIMEOUT may have arrived (control-plane.md 1.2). It is repeated, and its answer is taken all the same.
+ * A post that ended with HV_STATUS_TIMEOUT may have arrived (control-plane.md 1.2). It is repeated, and its answer is taken all
+ * the same.
  */
 #ifndef VMBI_GUEST_H
 #define VMBI_GUEST_H
@@ -73,6 +75,7 @@
 #define VMBI_GC_TARGET 0x800u      /* EV_TARGET is owed */
 #define VMBI_GC_MAYBE 0x1000u      /* the message that is being repeated may have arrived */
 #define VMBI_GC_LEAK 0x2000u       /* EV_CLOSED will say VMB_ELEAK */
+#define VMBI_GC_LISTS_DOWN 0x4000u /* released, and its lists have been sent down */
 
 /* Events not given out yet, in the order in which one object gives them. */
 #define VMBI_GE_OFFER 0x1u
@@ -88,7 +91,8 @@
 #define VMBI_GE_GONE 0x1u
 
 struct vmbi_gc { /* one offered channel */
-	/* read by [any] inside the gate, and by the object's owner: written only while the gate is closed and the object is not out */
+	/* read by [any] inside the gate, and by the object's owner: written only while the gate is closed and the object is
+	 * not out */
 	struct vmbi_gate gate;
 	uint32_t id;            /* the wire's */
 	uint64_t user;
@@ -129,7 +133,7 @@ struct vmbi_gc { /* one offered channel */
 /* vmbi_gg.flags */
 #define VMBI_GG_RING 0x1u
 #define VMBI_GG_CANCELLED 0x2u /* nobody wants it: tear it down as soon as it is there */
-#define VMBI_GG_READY 0x4u     /* the embedder knows that it was created, or has asked for its end: the last event is EV_GPADL_DOWN */
+#define VMBI_GG_READY 0x4u     /* the embedder knows of it, or has asked for its end: the last event is EV_GPADL_DOWN */
 #define VMBI_GG_FINAL 0x8u     /* the last event is queued or was given out */
 #define VMBI_GG_TOLD 0x40u     /* it was given out */
 #define VMBI_GG_UNSURE 0x10u   /* some message may have arrived twice: a refusal proves nothing */
@@ -172,7 +176,6 @@ struct vmb_guest {
 	uint32_t clock_ms;      /* the connection's own deadline is running; 0: not */
 	uint64_t clock_at;      /* 0: from the next poll on */
 	uint64_t retry_at;      /* the same */
-	uint64_t now;
 	uint64_t messages_in, messages_out, dropped, refused_quota, post_retries, stray_events, late_answers;
 
 	uint32_t nodes, lists;  /* how many objects; page lists in use */
@@ -289,9 +292,13 @@ void vmbi_guest_gpadl_timeout(struct vmb_guest *g, struct vmbi_gg *d);
 void vmbi_guest_gpadl_down(struct vmb_guest *g, struct vmbi_gg *d);
 /* Tell the embedder, without waiting any more, that the host may still have it. */
 void vmbi_guest_gpadl_leak(struct vmb_guest *g, struct vmbi_gg *d);
-/* The channel was rescinded by the host, released by the embedder, forgotten. */
+/* The channel was rescinded by the host. */
 void vmbi_guest_gpadls_rescinded(struct vmb_guest *g, struct vmbi_gc *c);
+/* It was released by the embedder: no event but the last one of each list comes any more. */
 void vmbi_guest_gpadls_released(struct vmb_guest *g, struct vmbi_gc *c);
+/* And then, once, take all of its lists down but the ring's. */
+void vmbi_guest_gpadls_down(struct vmb_guest *g, struct vmbi_gc *c);
+/* The host has been told that we forget the channel: so it has forgotten its lists. */
 void vmbi_guest_gpadls_forget(struct vmb_guest *g, struct vmbi_gc *c);
 /* The last event of a list was given out. */
 void vmbi_guest_gpadl_told(struct vmb_guest *g, struct vmbi_gg *d);

@@ -2,8 +2,8 @@
 /*
  * The connection of the guest: contact with one version after the other, offers asked for, UNLOAD. control-plane.md 7.1, 11, 19
  *
- * A version that is refused leads to the next lower one; so does a hypervisor that does not know the message connection. Silence ends the
- * attempt: an answer to it may still come and be taken for one to the next.
+ * A version that is refused leads to the next lower one; so does a hypervisor that does not know the message connection.
+ * Silence ends the attempt: an answer to it may still come and be taken for one to the next.
  */
 #include "guest.h"
 
@@ -38,10 +38,7 @@ static void guest_connect_none(struct vmb_guest *g)
 {
 	vmbi_guest_clock(g, 0);
 	VMBI_STORE32_RELAXED(&g->scan, 0);
-	VMBI_STORE32_RELAXED(&g->by_page, 0);
-	VMBI_MEMSET(g->declined, 0, VMBI_FLAG_WORDS * 4);
 	g->state = VMB_BUS_NONE;
-	g->version = 0;
 	g->send = 0;
 	g->answer_due = 0;
 }

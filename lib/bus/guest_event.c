@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Events on their way to the embedder, and time. An event is a mark on an object; objects with marks stand in a queue, and one that has more
- * to tell goes to its end. All waits for answers last equally long, so those that begin later end later: a queue of them needs only its
- * head looked at. A wait that began outside of poll gets its deadline at the next poll, which knows the time.
+ * Events on their way to the embedder, and time. An event is a mark on an object; objects with marks stand in a queue, and one
+ * that has more to tell goes to its end. All waits for answers last equally long, so those that begin later end later: a queue
+ * of them needs only its head looked at. A wait that began outside of poll gets its deadline at the next poll, which knows the
+ * time.
  */
 #include "guest.h"
 
@@ -59,10 +60,8 @@ static void guest_event_expire(struct vmb_guest *g, uint64_t now)
 		else
 			vmbi_guest_gpadl_timeout(g, &g->gpadls[node - VMBI_GUEST_NODE_GPADL(g, 0)]);
 	}
-	if (g->clock_at && g->clock_at <= now) {
-		vmbi_guest_clock(g, 0);
-		vmbi_guest_connection_timeout(g);
-	}
+	if (g->clock_at && g->clock_at <= now)
+		vmbi_guest_connection_timeout(g); /* which stops the clock */
 }
 
 /* What has begun since the last poll begins now. */
@@ -123,7 +122,6 @@ static void guest_event_of_channel(struct vmb_guest *g, struct vmbi_gc *c, uint3
 		ev->kind = VMB_EV_CLOSED;
 		ev->status = c->flags & VMBI_GC_LEAK ? VMB_ELEAK : 0;
 		c->user = 0;
-		c->object = NULL;
 		c->state = VMBI_GC_IDLE;
 		g->objects--;
 		vmbi_guest_channel_step(g, c);
@@ -208,9 +206,6 @@ int vmb_guest_poll(struct vmb_guest *g, uint64_t now, struct vmb_event *ev)
 	r = vmbi_guest_enter(g);
 	if (r < 0)
 		return r;
-	if (now && now < g->now)
-		now = g->now;
-	g->now = now ? now : g->now;
 	if (now)
 		guest_event_expire(g, now);
 	if (!now || g->retry_at)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Page lists of the guest: of rings, and those that packets name. A list lies in the end's arena only while it is being announced. gpadl.md 7
+ * Page lists of the guest: of rings, and those that packets name. A list lies in the end's arena only while it is being
+ * announced. gpadl.md 7
  *
- * Each list ends with exactly one report: to the channel for a ring, else EV_GPADL with an error or EV_GPADL_DOWN. The report says that
- * the memory is free, or VMB_ELEAK. After a leak the entry stays for a late answer: a list that came to life after all is torn down.
+ * Each list ends with exactly one report: to the channel for a ring, else EV_GPADL with an error or EV_GPADL_DOWN. The report
+ * says that the memory is free, or VMB_ELEAK. After a leak the entry stays for a late answer: a list that came to life after
+ * all is torn down.
  */
 #include "guest.h"
 
@@ -49,8 +51,6 @@ static void guest_gpadl_leave_arena(struct vmb_guest *g, struct vmbi_gg *d)
 		return;
 	vmbi_fifo_remove(&g->arena_order, g->arena_links, k);
 	g->arena_used -= d->words;
-	if (!g->arena_order.head)
-		g->arena_top = 0;
 }
 
 int vmbi_guest_gpadl_room(const struct vmb_guest *g, uint32_t words)
@@ -88,7 +88,6 @@ static void guest_gpadl_free(struct vmb_guest *g, struct vmbi_gg *d)
 	uint32_t k = vmbi_gg_index(g, d);
 	struct vmbi_gc *c = &g->channels[d->channel];
 
-	guest_gpadl_leave_arena(g, d);
 	vmbi_guest_unwait(g, VMBI_GUEST_NODE_GPADL(g, k));
 	if (d->prev)
 		g->gpadls[d->prev].next = d->next;
@@ -266,7 +265,8 @@ int vmbi_guest_on_created(struct vmb_guest *g, const uint8_t *msg)
 	channel = d->channel;
 	c = &g->channels[channel];
 	late = !!(d->flags & VMBI_GG_FINAL);
-	/* The host may refuse a list as soon as it has seen a part of it. It has created it too early if a message arrived twice. */
+	/* The host may refuse a list as soon as it has seen a part of it. It has created it too early if a message arrived
+	 * twice. */
 	whole = d->state == VMBI_GG_CREATE || (d->flags & VMBI_GG_MAYBE && guest_gpadl_is_last(d));
 	if (c->id != vmbi_get32(msg + VMBI_AT(GPADL_CREATED, channel_id)) ||
 	    !(d->state == VMBI_GG_CREATE ||
@@ -288,11 +288,11 @@ int vmbi_guest_on_created(struct vmb_guest *g, const uint8_t *msg)
 		guest_gpadl_tear_down(g, d); /* gpadl.md 7.11 */
 	} else {
 		d->state = VMBI_GG_ALIVE;
-		d->flags |= VMBI_GG_READY;
 		if (d->flags & VMBI_GG_RING)
 			vmbi_guest_ring_created(g, c, 0, 0);
-		else
+		else if (!(d->flags & VMBI_GG_READY)) /* else the channel was released meanwhile */
 			vmbi_guest_mark(g, VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d)), VMBI_GE_GPADL);
+		d->flags |= VMBI_GG_READY;
 	}
 	guest_gpadl_step(g, channel);
 	return !late;
@@ -343,32 +343,32 @@ void vmbi_guest_gpadls_rescinded(struct vmb_guest *g, struct vmbi_gc *c)
 	}
 }
 
-/* The embedder asks for the end of this list. */
-static void guest_gpadl_destroy(struct vmb_guest *g, struct vmbi_gg *d)
-{
-	d->flags |= VMBI_GG_READY;
-	vmbi_guest_unmark(g, VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d)), VMBI_GE_GPADL);
-	vmbi_guest_gpadl_down(g, d);
-}
-
 void vmbi_guest_gpadls_released(struct vmb_guest *g, struct vmbi_gc *c)
 {
-	for (uint32_t k = c->gpadls, next; k; k = next) {
+	for (uint32_t k = c->gpadls; k; k = g->gpadls[k].next) {
 		struct vmbi_gg *d = &g->gpadls[k];
 		uint32_t node = VMBI_GUEST_NODE_GPADL(g, k);
+		int failed = d->flags & VMBI_GG_FINAL && g->marks[node] & VMBI_GE_GPADL; /* and that is not told yet */
 
-		next = d->next;
 		if (d->flags & (VMBI_GG_RING | VMBI_GG_TOLD))
 			continue;
-		if (!(d->flags & VMBI_GG_FINAL)) {
-			guest_gpadl_destroy(g, d);
-		} else if (g->marks[node] & VMBI_GE_GPADL) { /* it failed, and that is not told yet */
-			vmbi_guest_unmark(g, node, VMBI_GE_GPADL);
-			d->flags |= VMBI_GG_READY;
+		d->flags |= VMBI_GG_READY;
+		vmbi_guest_unmark(g, node, VMBI_GE_GPADL);
+		if (failed) {
 			d->status = d->status == VMB_ELEAK ? VMB_ELEAK : 0;
 			vmbi_guest_mark(g, node, VMBI_GE_DOWN);
 		}
 	}
+}
+
+void vmbi_guest_gpadls_down(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	if (c->flags & VMBI_GC_LISTS_DOWN)
+		return;
+	c->flags |= VMBI_GC_LISTS_DOWN;
+	for (uint32_t k = c->gpadls; k; k = g->gpadls[k].next)
+		if (!(g->gpadls[k].flags & (VMBI_GG_RING | VMBI_GG_FINAL)))
+			vmbi_guest_gpadl_down(g, &g->gpadls[k]);
 }
 
 void vmbi_guest_gpadls_forget(struct vmb_guest *g, struct vmbi_gc *c)
@@ -422,8 +422,11 @@ int vmb_guest_gpadl_destroy(struct vmb_guest *g, uint32_t gpadl)
 	if (r < 0)
 		return r;
 	d = guest_gpadl_find(g, gpadl);
-	if (!d || d->flags & (VMBI_GG_RING | VMBI_GG_FINAL) || (d->flags & going) == going)
+	if (!d || d->flags & (VMBI_GG_RING | VMBI_GG_FINAL) || (d->flags & going) == going ||
+	    g->channels[d->channel].flags & VMBI_GC_RELEASED)
 		return vmbi_guest_leave(g, VMB_ENOENT);
-	guest_gpadl_destroy(g, d);
+	d->flags |= VMBI_GG_READY;
+	vmbi_guest_unmark(g, VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d)), VMBI_GE_GPADL);
+	vmbi_guest_gpadl_down(g, d);
 	return vmbi_guest_leave(g, 0);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Interrupts and signals, from any CPU, beside control calls: flags to channels, and channels to the host. control-plane.md 9, ring.md 10.4
+ * Interrupts and signals, from any CPU, beside control calls: flags to channels, and channels to the host. control-plane.md 9,
+ * ring.md 10.4
  *
- * Flags are cleared before the channel is woken (R12). The way from a channel id to its slot is one load; the slot's gate keeps the channel
- * there, and inside the gate the id is compared once more, for the slot may have become another's meanwhile.
+ * Flags are cleared before the channel is woken (R12). The way from a channel id to its slot is one load; the slot's gate keeps
+ * the channel there, and inside the gate the id is compared once more, for the slot may have become another's meanwhile.
  */
 #include "guest.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * What the host says: out of the slot, checked, and to the one who waits for it. The table of control-plane.md 19 says in which state of the
- * connection a message may be looked at; everything else is dropped and counted, and so is an answer to nothing.
+ * What the host says: out of the slot, checked, and to the one who waits for it. The table of control-plane.md 19 says in which
+ * state of the connection a message may be looked at; everything else is dropped and counted, and so is an answer to nothing.
  */
 #include "guest.h"
 

@@ -2,9 +2,9 @@
 /*
  * Offers on the guest: slots and handles, channel ids, rescind, release. control-plane.md 8, 12.5, 20.2
  *
- * A slot is free again as soon as the host has been told, for the same device may be offered at once; that its handle is gone is told
- * from a record. There are enough of those: all handles that are gone and not told were in slots at the time when the last of them
- * was offered.
+ * A slot is free again as soon as the host has been told, for the same device may be offered at once; that its handle is gone
+ * is told from a record. There are enough of those: all handles that are gone and not told were in slots at the time when the
+ * last of them was offered.
  */
 #include "guest.h"
 
@@ -49,13 +49,15 @@ static uint32_t guest_offer_key(const struct vmb_offer *o)
 }
 
 /* The live offer of this device and subchannel, or NULL: not rescinded, not released. */
-static const struct vmbi_gc *guest_offer_same(const struct vmb_guest *g, const struct vmb_offer *o, uint32_t key, uint32_t subchannel)
+static const struct vmbi_gc *guest_offer_same(const struct vmb_guest *g, const struct vmb_offer *o, uint32_t key,
+					      uint32_t subchannel)
 {
 	for (uint32_t i = 1; i <= g->slots_used; i++) {
 		const struct vmbi_gc *c = &g->channels[i];
 
-		if (g->keys[i] == key && !(c->flags & (VMBI_GC_RESCINDED | VMBI_GC_RELEASED)) && c->offer.subchannel == subchannel &&
-		    !VMBI_MEMCMP(&c->offer.class_id, &o->class_id, 16) && !VMBI_MEMCMP(&c->offer.instance, &o->instance, 16))
+		if (g->keys[i] == key && !(c->flags & (VMBI_GC_RESCINDED | VMBI_GC_RELEASED)) &&
+		    c->offer.subchannel == subchannel && !VMBI_MEMCMP(&c->offer.class_id, &o->class_id, 16) &&
+		    !VMBI_MEMCMP(&c->offer.instance, &o->instance, 16))
 			return c;
 	}
 	return NULL;
@@ -73,7 +75,7 @@ static void guest_offer_decline(struct vmb_guest *g, uint32_t id)
 static uint32_t guest_offer_first_declined(const struct vmb_guest *g)
 {
 	for (uint32_t w = 0; w < VMBI_FLAG_WORDS; w++)
-		for (uint32_t b = 0; g->declined[w] >> b && b < 32; b++)
+		for (uint32_t b = 0; g->declined[w] >> b; b++)
 			if (g->declined[w] >> b & 1)
 				return w * 32 + b;
 	return 0;
@@ -82,13 +84,13 @@ static uint32_t guest_offer_first_declined(const struct vmb_guest *g)
 uint32_t vmbi_guest_decline_message(struct vmb_guest *g, uint8_t *out)
 {
 	uint32_t id = guest_offer_first_declined(g);
+	int len;
 
 	if (!id)
 		return 0;
-	VMBI_MEMSET(out, 0, 12);
-	vmbi_put32(out, VMBI_MSG_REL_ID_RELEASED);
+	len = vmb_message_init(out, VMB_MESSAGE_MAX, VMBI_MSG_REL_ID_RELEASED, g->version, 0);
 	vmbi_put32(out + VMBI_AT(REL_ID_RELEASED, channel_id), id);
-	return 12;
+	return (uint32_t)len;
 }
 
 void vmbi_guest_decline_posted(struct vmb_guest *g, int outcome)
@@ -110,7 +112,6 @@ static void guest_offer_read(const struct vmb_guest *g, const uint8_t *msg, stru
 	const uint32_t unknown = VMB_OFFER_PRIVATE_RING | VMB_OFFER_PRIVATE_MEMORY | VMB_OFFER_PINNED;
 
 	VMBI_MEMSET(o, 0, sizeof *o);
-	o->size = sizeof *o;
 	o->flags = vmbi_get16(msg + VMBI_AT(OFFER_CHANNEL, flags)) & ~unknown;
 	VMBI_MEMCPY(&o->class_id, msg + VMBI_AT(OFFER_CHANNEL, class_id), 16);
 	VMBI_MEMCPY(&o->instance, msg + VMBI_AT(OFFER_CHANNEL, instance_id), 16);
@@ -120,7 +121,9 @@ static void guest_offer_read(const struct vmb_guest *g, const uint8_t *msg, stru
 	o->mmio_mb = vmbi_get16(msg + VMBI_AT(OFFER_CHANNEL, mmio_megabytes));
 	o->mmio_optional_mb = vmbi_get16(msg + VMBI_AT(OFFER_CHANNEL, mmio_megabytes_optional));
 	o->channel_id = vmbi_get32(msg + VMBI_AT(OFFER_CHANNEL, channel_id));
-	o->connection_id = g->version < VMB_V1_1 ? VMBI_CONNECTION_EVENT : vmbi_get32(msg + VMBI_AT(OFFER_CHANNEL, connection_id));
+	o->connection_id = VMBI_CONNECTION_EVENT;
+	if (g->version >= VMB_V1_1)
+		o->connection_id = vmbi_get32(msg + VMBI_AT(OFFER_CHANNEL, connection_id));
 	o->monitor_id = msg[VMBI_AT(OFFER_CHANNEL, monitor_id)];
 	if (!(msg[VMBI_AT(OFFER_CHANNEL, monitor_allocated)] & 1) || o->monitor_id > 127)
 		o->monitor_id = 255; /* control-plane.md 8.3: then by hypercall */
@@ -139,8 +142,6 @@ static struct vmbi_gc *guest_offer_slot(struct vmb_guest *g, const struct vmb_of
 	g->live++;
 	g->keys[slot] = key;
 	c->id = id;
-	c->state = VMBI_GC_IDLE;
-	c->flags = 0;
 	c->generation++;
 	c->offer = *o;
 	guest_offer_map(g, id, slot);
@@ -233,8 +234,6 @@ void vmbi_guest_settle(struct vmb_guest *g, struct vmbi_gc *c)
 
 	if (!(c->flags & VMBI_GC_RELEASED) || c->state != VMBI_GC_IDLE || c->untold || c->send || g->marks[slot])
 		return;
-	if (c->flags & VMBI_GC_MODIFY_OUT && !(c->flags & VMBI_GC_MODIFY_LOST))
-		return;
 	if (g->state == VMB_BUS_LEAVING) {
 		vmbi_guest_forget(g, c); /* UNLOAD releases all. control-plane.md 11 */
 	} else {
@@ -255,7 +254,6 @@ void vmbi_guest_forget(struct vmb_guest *g, struct vmbi_gc *c)
 			g->gone_in = 0;
 	}
 	vmbi_guest_gpadls_forget(g, c);
-	vmbi_guest_unwait(g, slot);
 	guest_offer_map(g, c->id, 0);
 	g->keys[slot] = 0;
 	g->live--;
@@ -288,6 +286,8 @@ int vmb_guest_release(struct vmb_guest *g, vmb_handle ch)
 	c->flags |= VMBI_GC_RELEASED;
 	vmbi_guest_unmark(g, vmbi_gc_slot(g, c), VMBI_GE_OPENED | VMBI_GE_TARGET | VMBI_GE_RESCINDED);
 	vmbi_guest_gpadls_released(g, c);
+	if (g->version < VMB_V4_0) /* device lists go before CLOSE there, after it later: gpadl.md 7.6 */
+		vmbi_guest_gpadls_down(g, c);
 	if (c->flags & VMBI_GC_OBJECT)
 		vmbi_guest_give_back(g, c);
 	else

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The life of a channel object on the guest: ring list, OPEN, OPEN_RESULT, MODIFY, CLOSE, and back. control-plane.md 10, gpadl.md 7
+ * The life of a channel object on the guest: ring list, OPEN, OPEN_RESULT, MODIFY, CLOSE, and back. control-plane.md 10,
+ * gpadl.md 7
  *
- * A CLOSE is refused by a host that is still opening (control-plane.md 17.2), so an object given back early waits for the OPEN_RESULT. After
- * a RESCIND there will be none, and neither CLOSE nor TEARDOWN are needed.
+ * A CLOSE is refused by a host that is still opening (control-plane.md 17.2), so an object given back early waits for the
+ * OPEN_RESULT. After a RESCIND there will be none, and neither CLOSE nor TEARDOWN are needed.
  */
 #include "guest.h"
 
@@ -20,8 +21,8 @@ static int guest_open_config(const struct vmbi_gc *c, const struct vmb_open *ope
 
 		if ((uintptr_t)ring % VMB_PAGE)
 			return VMB_EINVAL;
-		cfg->tx = (struct vmb_ring_mem){ .control = ring, .data = ring + VMB_PAGE, .data_pages = open->tx_pages - 1 };
-		cfg->rx = (struct vmb_ring_mem){ .control = ring + at, .data = ring + at + VMB_PAGE, .data_pages = open->rx_pages - 1 };
+		cfg->tx = (struct vmb_ring_mem){ ring, ring + VMB_PAGE, NULL, open->tx_pages - 1, 0 };
+		cfg->rx = (struct vmb_ring_mem){ ring + at, ring + at + VMB_PAGE, NULL, open->rx_pages - 1, 0 };
 	} else if (!cfg->tx.control || !cfg->rx.control || cfg->tx.data_pages != open->tx_pages - 1 ||
 		   cfg->rx.data_pages != open->rx_pages - 1) {
 		return VMB_EINVAL;
@@ -54,7 +55,9 @@ static void guest_open_route(const struct vmb_guest *g, struct vmbi_gc *c)
 	c->signal_connection = g->version < VMB_V1_1 ? VMBI_CONNECTION_EVENT : c->offer.connection_id;
 	c->signal_page = g->cfg.interrupt_page && !c->dedicated;
 	/* A channel without interrupts gets no monitored notifications. control-plane.md 9.4 */
-	c->signal_monitor = g->cfg.monitor_page[1] && c->target_vp != VMB_VP_NONE && c->offer.monitor_id < 128 ? c->offer.monitor_id + 1 : 0;
+	c->signal_monitor = 0;
+	if (g->cfg.monitor_page[1] && c->target_vp != VMB_VP_NONE && c->offer.monitor_id < 128)
+		c->signal_monitor = c->offer.monitor_id + 1;
 }
 
 static void guest_open_announce(struct vmb_guest *g, struct vmbi_gc *c, const struct vmb_open *open)
@@ -216,7 +219,8 @@ static int guest_open_closing(struct vmb_guest *g, struct vmbi_gc *c)
 {
 	struct vmbi_gg *ring = c->ring ? &g->gpadls[c->ring] : NULL;
 
-	if (!vmbi_gate_empty(&c->gate))
+	/* Not the gate itself: once it was empty, those that pass through it do not matter. */
+	if (g->drain_links[vmbi_gc_slot(g, c)].in)
 		return 0;
 	if (c->flags & VMBI_GC_MODIFY_OUT && !(c->flags & VMBI_GC_MODIFY_LOST))
 		return 0;
@@ -247,10 +251,19 @@ static void guest_open_clean_up(struct vmb_guest *g, struct vmbi_gc *c)
 		vmbi_guest_gpadl_down(g, &g->gpadls[c->ring]);
 }
 
+/* Has the host still to hear of a CLOSE? */
+static int guest_open_is_up(const struct vmbi_gc *c)
+{
+	return (c->flags & VMBI_GC_OPEN_OUT && !(c->flags & VMBI_GC_OPEN_LOST)) ||
+	       (c->flags & VMBI_GC_HOST_OPEN && !(c->flags & VMBI_GC_CLOSE_FAILED));
+}
+
 void vmbi_guest_channel_step(struct vmb_guest *g, struct vmbi_gc *c)
 {
 	if (c->flags & VMBI_GC_OBJECT)
 		return;
+	if (c->flags & VMBI_GC_RELEASED && !guest_open_is_up(c))
+		vmbi_guest_gpadls_down(g, c);
 	if (c->state != VMBI_GC_CLOSING) {
 		guest_open_clean_up(g, c);
 	} else if (guest_open_closing(g, c)) {

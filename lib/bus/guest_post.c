@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Messages on their way to the host. The queue holds objects that have something to say. The first one is asked for its message; a busy
- * hypervisor holds it and all behind it up until a poll finds that it is time to try again. control-plane.md 1.2
+ * Messages on their way to the host. The queue holds objects that have something to say. The first one is asked for its
+ * message; a busy hypervisor holds it and all behind it up until a poll finds that it is time to try again. control-plane.md
+ * 1.2
  */
 #include "guest.h"
 

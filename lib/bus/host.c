@@ -42,22 +42,23 @@ static struct vmbi_gpadl_limits host_limits(const struct vmb_host_config *c)
 }
 
 /*
- * How many replies there can be. A message is taken only while fewer than max_messages are queued, so at most that many replies are
- * there right after it. What it leaves open is answered later whatever the queue holds: one TORNDOWN for each GPADL, and for each
- * channel one OPEN_RESULT or one MODIFY_CHANNEL_RESPONSE, which cannot be due both. So none is ever lost. control-plane.md 1.4
+ * How many replies there can be. A message is taken only while fewer than max_messages are queued, so at most that many replies
+ * are there right after it. What it leaves open is answered later whatever the queue holds: one TORNDOWN for each GPADL, and
+ * for each channel one OPEN_RESULT or one MODIFY_CHANNEL_RESPONSE, which cannot be due both. So none is ever lost.
+ * control-plane.md 1.4
  */
 static uint32_t host_replies(const struct vmb_host_config *c)
 {
 	return c->max_messages + c->max_gpadls + c->max_channels;
 }
 
-/* The one layout, used to compute and to carve. h NULL: only computing. */
+/* The one layout, used to compute (base NULL) and to carve. */
 static void host_carve(struct vmbi_carve *carve, const struct vmb_host_config *c, struct vmb_host **out)
 {
 	struct vmbi_gpadl_limits limits = host_limits(c);
 	uint64_t slots = (uint64_t)c->max_channels + 1, replies = (uint64_t)host_replies(c) + 1;
 	struct vmb_host *h = vmbi_carve(carve, 1, sizeof *h);
-	uint8_t *from = carve->base + (h ? (size_t)carve->used : 0);
+	uint64_t first = carve->used;
 	uint32_t *route = vmbi_carve(carve, VMBI_HOST_IDS, sizeof *route);
 	struct vmbi_hc *ch = vmbi_carve(carve, slots, sizeof *ch);
 	struct vmbi_link *out_links = vmbi_carve(carve, slots + replies, sizeof *out_links);
@@ -65,13 +66,13 @@ static void host_carve(struct vmbi_carve *carve, const struct vmb_host_config *c
 	struct vmbi_link *wait_links = vmbi_carve(carve, slots, sizeof *wait_links);
 	struct vmbi_host_reply *reply = vmbi_carve(carve, replies, sizeof *reply);
 	struct vmbi_host_gpadl *gpadl = vmbi_carve(carve, (uint64_t)c->max_gpadls + 1, sizeof *gpadl);
-	uint64_t used = carve->used;
+	uint64_t after = carve->used;
 	struct vmbi_gpadl_store *store = vmbi_gpadls_carve(carve, &limits);
 
 	if (!h)
 		return;
 	VMBI_MEMSET(h, 0, sizeof *h);
-	VMBI_MEMSET(from, 0, (size_t)used - (size_t)(from - carve->base));
+	VMBI_MEMSET(carve->base + (size_t)first, 0, (size_t)(after - first));
 	h->route = route;
 	h->ch = ch;
 	h->out_links = out_links;
@@ -180,7 +181,7 @@ struct vmbi_hc *vmbi_host_find(struct vmb_host *h, vmb_handle ch)
 	uint32_t slot = vmbi_handle_slot(ch);
 	struct vmbi_hc *c;
 
-	if (!slot || slot > h->slots)
+	if (slot > h->slots)
 		return NULL;
 	c = &h->ch[slot];
 	return c->state != VMBI_HC_FREE && c->generation == vmbi_handle_generation(ch) ? c : NULL;

@@ -15,15 +15,15 @@
  *   host_signal.c   [any]: signals both ways, and waiting for those inside a gate
  *   host_event.c    events on their way to the embedder
  *
- * A slot is one offer, from vmb_host_offer to its EV_GONE, and has two states that move by themselves: `state`, what the guest knows of it
- * (control-plane.md 17.2), and `dev`, what the device has of it. The guest's side never waits for the device but in three places: CLOSING (a
- * new OPEN is queued), REVOKED before its RESCIND, and the connection's LEAVING.
+ * A slot is one offer, from vmb_host_offer to its EV_GONE, and has two states that move by themselves: `state`, what the guest
+ * knows of it (control-plane.md 17.2), and `dev`, what the device has of it. The guest's side never waits for the device but in
+ * three places: CLOSING (a new OPEN is queued), REVOKED before its RESCIND, and the connection's LEAVING.
  *
- * A device that was removed and is offered again while the guest still knows the old id (control-plane.md 12.3, Reoffered) gets a slot
- * and a handle of its own: the heir. The embedder sees two handles with two lives. The old one ends with its own EV_CLOSED and EV_GONE,
- * as if nothing had come after it. The heir's first EV_OPEN cannot come before the guest has let go of the old id and seen the new
- * offer, which has the same id. EV_GONE also waits for the answer to an EV_OPEN that was given out, so that after it nothing of the
- * handle is left anywhere.
+ * A device that was removed and is offered again while the guest still knows the old id (control-plane.md 12.3, Reoffered) gets
+ * a slot and a handle of its own: the heir. The embedder sees two handles with two lives. The old one ends with its own
+ * EV_CLOSED and EV_GONE, as if nothing had come after it. The heir's first EV_OPEN cannot come before the guest has let go of
+ * the old id and seen the new offer, which has the same id. EV_GONE also waits for the answer to an EV_OPEN that was given out,
+ * so that after it nothing of the handle is left anywhere.
  */
 #ifndef VMBI_HOST_H
 #define VMBI_HOST_H
@@ -80,11 +80,13 @@ struct vmbi_host_open {
 };
 
 struct vmbi_hc {
-	/* what [any] calls read: written while the gate is closed, but for target */
-	struct vmbi_gate gate;
+	/* what [any] calls read: written while the gates are closed, but for target */
+	struct vmbi_gate gate; /* the guest's signals: into wake */
+	struct vmbi_gate out;  /* the device's signals: into interrupt. Never closed: nobody signals who has given the channel back */
 	uint32_t target;      /* VP, between threads */
 	uint32_t flag;        /* event flag; below 2.4 the bit of the interrupt page */
 	uint32_t legacy;      /* 1: below 2.4 */
+	uint32_t reserved;
 	uint64_t user;
 	struct vmb_host *host;
 
@@ -96,7 +98,6 @@ struct vmbi_hc {
 	uint32_t events;      /* VMBI_HE_* not given out yet */
 	uint32_t removed;     /* vmb_host_remove was called */
 	uint32_t rescinded;   /* RESCIND is queued or sent */
-	uint32_t shunned;     /* the guest released it: not offered again on this connection. control-plane.md 12.4 */
 	uint32_t gone;        /* EV_GONE is queued */
 	uint32_t modifying;   /* a MODIFY_CHANNEL_RESPONSE waits for the gate */
 	uint32_t poisoned;    /* this open saw a ring violation */
@@ -136,9 +137,8 @@ struct vmbi_host_gpadl { /* beside the store, by reference */
 };
 
 struct vmbi_host_request { /* an INITIATE_CONTACT that is to be answered */
-	uint32_t version, features, connection, vp;
+	uint32_t version, connection, vp;
 	uint32_t bad_pages; /* monitor pages that cannot be: one of two, misaligned, or the same twice */
-	uint32_t reserved;
 	uint64_t page;      /* interrupt page, or 0 */
 };
 
@@ -237,7 +237,7 @@ void vmbi_host_free(struct vmb_host *h, struct vmbi_hc *c);
 
 void vmbi_host_released(struct vmb_host *h, struct vmbi_hc *c); /* REL_ID_RELEASED */
 /* The guest knows this channel no more: what it had open ends, its GPADLs leave, without a message. */
-void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c, uint32_t shun);
+void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c);
 /* Something that a removed channel waited for has happened: rescind it, or end its handle, if that was the last. */
 void vmbi_host_removed_step(struct vmb_host *h, struct vmbi_hc *c);
 /* Neither guest nor device have anything of it. */
@@ -261,12 +261,13 @@ void vmbi_host_open_result(struct vmb_host *h, const struct vmbi_hc *c, uint32_t
 
 /* ---- host_serve.c */
 
-/* Nobody is inside the gate any more. */
-void vmbi_host_gate_is_empty(struct vmb_host *h, struct vmbi_hc *c);
+/* Go on with what waits for the gates of a channel, if nobody is inside any more; else wait. */
+void vmbi_host_gate_step(struct vmb_host *h, struct vmbi_hc *c);
 
 /* ---- host_ring.c */
 
-/* Map the rings of c->open into the page tables of a channel that is to be made in mem, and describe them in cfg. 0 or VMB_EMAP. */
+/* Map the rings of c->open into the page tables of a channel that is to be made in mem, and describe them in cfg. 0 or
+ * VMB_EMAP. */
 int vmbi_host_map_rings(struct vmb_host *h, struct vmbi_hc *c, void *mem, struct vmb_channel_config *cfg);
 void vmbi_host_unmap_rings(struct vmb_host *h, struct vmbi_hc *c, const struct vmb_ring_mem *tx, const struct vmb_ring_mem *rx);
 
@@ -308,7 +309,7 @@ void vmbi_hq_pump(struct vmb_host *h);
 void vmbi_host_signal_guest(void *ctx); /* signal of a channel; ctx: its slot */
 /* [any] Leave a gate, and tell control if it waits for that. */
 void vmbi_host_gate_leave(struct vmb_host *h, struct vmbi_gate *g);
-/* Control waits until nobody is inside this channel's gate. */
+/* Control waits until nobody is inside this channel's gates. */
 void vmbi_host_gate_wait(struct vmb_host *h, const struct vmbi_hc *c);
 /* Look after those that wait, if there was a poke. */
 void vmbi_host_gates(struct vmb_host *h);

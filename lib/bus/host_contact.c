@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The connection: contact, unload, reset. All three end what there was, wait until the devices have let go of it, and then do the one
- * pending action; the newest wins, and a reset wins over all. control-plane.md 7.2, 11
+ * The connection: contact, unload, reset. All three end what there was, wait until the devices have let go of it, and then do
+ * the one pending action; the newest wins, and a reset wins over all. control-plane.md 7.2, 11
  */
 #include "host.h"
 
@@ -10,17 +10,15 @@
 /* End what the guest has. What was queued for it is for nobody: it ignores everything until its answer comes. */
 static void contact_leave(struct vmb_host *h, uint32_t action)
 {
-	uint32_t was = h->state;
+	int known = h->state == VMB_BUS_RUNNING; /* before, the guest knows of no channel */
 
 	h->action = action;
 	h->state = action == VMBI_ACTION_RESET ? VMB_BUS_RESETTING : VMB_BUS_LEAVING;
 	vmbi_hq_clear(h);
-	if (was == VMB_BUS_CONNECTED || was == VMB_BUS_RUNNING)
-		for (uint32_t i = 1; i <= h->slots; i++)
-			if (h->ch[i].state != VMBI_HC_FREE)
-				vmbi_host_forget(h, &h->ch[i], 0);
-	if (h->page_mapped)
-		(void)vmbi_gate_close(&h->page_gate);
+	for (uint32_t i = 1; known && i <= h->slots; i++)
+		if (h->ch[i].state != VMBI_HC_FREE)
+			vmbi_host_forget(h, &h->ch[i]);
+	(void)vmbi_gate_close(&h->page_gate);
 }
 
 void vmbi_host_unload(struct vmb_host *h)
@@ -65,7 +63,8 @@ static void contact_wrong_sint(struct vmb_host *h, uint32_t vp, uint32_t sint)
 /* Which fields count depends on the number asked for, even if it is no version that we know. */
 void vmbi_host_contact(struct vmb_host *h, const uint8_t *msg, uint32_t connection)
 {
-	struct vmbi_host_request q = { .version = vmbi_get32(msg + VMBI_AT(INITIATE_CONTACT, version)), .connection = connection };
+	struct vmbi_host_request q = { .version = vmbi_get32(msg + VMBI_AT(INITIATE_CONTACT, version)),
+				       .connection = connection };
 	int multi = connection == VMBI_CONNECTION_MULTICLIENT;
 	uint32_t sint = VMBI_SINT, vtl = 0;
 
@@ -73,8 +72,6 @@ void vmbi_host_contact(struct vmb_host *h, const uint8_t *msg, uint32_t connecti
 		sint = msg[VMBI_AT(INITIATE_CONTACT, target_sint)];
 	if (multi && q.version >= VMB_V5_1)
 		vtl = msg[VMBI_AT(INITIATE_CONTACT, target_vtl)];
-	if (q.version >= VMB_V6_0)
-		q.features = vmbi_get32(msg + VMBI_AT(INITIATE_CONTACT, feature_flags));
 	if (q.version >= VMB_V3_0)
 		q.vp = vmbi_get32(msg + VMBI_AT(INITIATE_CONTACT, target_vp));
 	if (q.version < VMB_V2_4)
@@ -161,8 +158,7 @@ static void contact_negotiate(struct vmb_host *h)
 	h->features = 0; /* none of those asked for is supported */
 	h->message_vp = q->vp;
 	h->state = VMB_BUS_CONNECTED;
-	h->connection = ++h->connections;
-	vmbi_he_connection(h);
+	h->connection = ++h->connections; /* the event is queued already */
 	contact_respond(h, q, 1, 0);
 }
 

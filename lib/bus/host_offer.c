@@ -2,8 +2,8 @@
 /*
  * Offers: their slots, their order, their ids, and when the guest hears of them. control-plane.md 8
  *
- * Ids are given in the order of the offers (class, rank, instance, subchannel), lowest free one first, so that the same devices get the same
- * ids at each boot. An id that a device asked for stays claimed for it as long as it is offered.
+ * Ids are given in the order of the offers (class, rank, instance, subchannel), lowest free one first, so that the same devices
+ * get the same ids at each boot. An id that a device asked for stays claimed for it as long as it is offered.
  */
 #include "host.h"
 
@@ -64,7 +64,7 @@ static int offer_may(struct vmb_host *h, const struct vmbi_hc *c)
 {
 	const struct vmbi_hc *primary = offer_primary(h, c);
 
-	if (h->state != VMB_BUS_RUNNING || c->state != VMBI_HC_UNOFFERED || c->removed || c->shunned || c->heir_of)
+	if (h->state != VMB_BUS_RUNNING || c->state != VMBI_HC_UNOFFERED || c->removed || c->heir_of)
 		return 0;
 	return !c->subchannel || (primary && offer_is_known(primary) && h->version >= VMB_V2_4);
 }
@@ -295,7 +295,8 @@ static void offer_unlink_sub(struct vmb_host *h, struct vmbi_hc *c)
 		h->ch[c->next_sub].prev_sub = c->prev_sub;
 }
 
-/* Late signallers may still count in and out of the gate: its line stays. A slot that has used up its generations is not used again. */
+/* Late signallers may still count in and out of the gate: its line stays. A slot that has used up its generations is not used
+ * again. */
 void vmbi_host_free(struct vmb_host *h, struct vmbi_hc *c)
 {
 	uint32_t slot = c->slot, generation = c->generation;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Open, close, retarget: what the guest asks of a channel, and the questions to its device that come of it. control-plane.md 10, 17.2
+ * Open, close, retarget: what the guest asks of a channel, and the questions to its device that come of it. control-plane.md
+ * 10, 17.2
  *
- * The guest's side goes on without the device: an OPEN that it takes back by leaving, or that a rescind overtakes, leaves behind a question
- * that has lost its sense. The device still answers it, and only then gets the next one.
+ * The guest's side goes on without the device: an OPEN that it takes back by leaving, or that a rescind overtakes, leaves
+ * behind a question that has lost its sense. The device still answers it, and only then gets the next one.
  */
 #include "host.h"
 
@@ -157,8 +158,9 @@ static void open_modify_error(struct vmb_host *h, uint32_t id)
 		h->dropped++;
 }
 
-/* The response promises that no interrupt comes to the old VP any more: it waits for those who may have seen the old one. Without
- * responses there is no such promise, and the newest target counts. */
+/* The response promises that no interrupt comes to the old VP any more: it waits for those who may have seen the old one, which
+ * are the device's own threads; the guest's signals do not hold it up. Without responses there is no such promise, and the
+ * newest target counts. */
 void vmbi_host_modify_message(struct vmb_host *h, const uint8_t *msg)
 {
 	uint32_t id = vmbi_get32(msg + VMBI_AT(MODIFY_CHANNEL, channel_id));
@@ -178,10 +180,8 @@ void vmbi_host_modify_message(struct vmb_host *h, const uint8_t *msg)
 	if (h->version < VMB_V5_3)
 		return;
 	c->modifying = 1;
-	if (vmbi_gate_watch(&c->gate))
-		vmbi_host_gate_is_empty(h, c);
-	else
-		vmbi_host_gate_wait(h, c);
+	(void)vmbi_gate_watch(&c->out);
+	vmbi_host_gate_step(h, c);
 }
 
 /* ---- looking at it */

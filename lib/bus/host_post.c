@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* The guest's messages: the hypercall's input, back-pressure, and who handles which type in which state. control-plane.md 1.2, 1.4, 17 */
+/* The guest's messages: the hypercall's input, back-pressure, and who handles which type in which state. control-plane.md 1.2,
+ * 1.4, 17 */
 #include "host.h"
 
 #define HOST_POST_HEADER 16u /* of the hypercall's input */
@@ -92,8 +93,8 @@ static void host_post_dispatch(struct vmb_host *h, uint32_t connection, const ui
 	}
 }
 
-/* A new owner of the guest can always make contact and an old one can always leave: what is queued is for nobody then, and their one
- * answer has its own place. So a slot that nobody empties any more cannot lock out a crash kernel. */
+/* A new owner of the guest can always make contact and an old one can always leave: what is queued is for nobody then, and
+ * their one answer has its own place. So a slot that nobody empties any more cannot lock out a crash kernel. */
 static int host_post_starts_over(const uint8_t *msg, uint32_t len)
 {
 	uint32_t type = len >= 8 ? vmbi_get32(msg) : 0;

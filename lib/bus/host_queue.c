@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Messages on their way to the guest: one FIFO of nodes, delivered one by one as the guest empties its slot. A node is a channel's (its offer
- * or its rescind, composed from the channel when it is sent, so any number of them costs nothing), the connection's, or a reply.
- * control-plane.md 1.4, 6, 8.5
+ * Messages on their way to the guest: one FIFO of nodes, delivered one by one as the guest empties its slot. A node is a
+ * channel's (its offer or its rescind, composed from the channel when it is sent, so any number of them costs nothing), the
+ * connection's, or a reply. control-plane.md 1.4, 6, 8.5
  */
 #include "host.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The end of an offer, from either side: the device goes (RESCIND), or the guest gives the id back or leaves. control-plane.md 12,
- * gpadl.md 5.5
+ * The end of an offer, from either side: the device goes (RESCIND), or the guest gives the id back or leaves. control-plane.md
+ * 12, gpadl.md 5.5
  *
- * RESCIND is sent when the device is off all memory of the channel, and the subchannels have been rescinded: a guest may free that
- * memory the moment it reads it. From the call of vmb_host_remove on the guest's messages are treated as after the RESCIND.
+ * RESCIND is sent when the device is off all memory of the channel, and the subchannels have been rescinded: a guest may free
+ * that memory the moment it reads it. From the call of vmb_host_remove on the guest's messages are treated as after the
+ * RESCIND.
  */
 #include "host.h"
 
@@ -63,11 +64,10 @@ void vmbi_host_removed_step(struct vmb_host *h, struct vmbi_hc *c)
 		remove_step(h, &h->ch[c->primary]);
 }
 
-void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c, uint32_t shun)
+void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c)
 {
 	uint32_t was = c->state;
 
-	c->shunned = shun;
 	if (was != VMBI_HC_UNOFFERED) {
 		c->state = VMBI_HC_UNOFFERED;
 		c->modifying = 0;
@@ -80,11 +80,11 @@ void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c, uint32_t shun)
 	vmbi_host_removed_step(h, c);
 }
 
-/* control-plane.md 12.4 */
+/* Where the guest gives up a device that is there, nothing offers it again on this connection. control-plane.md 12.4 */
 void vmbi_host_released(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->state == VMBI_HC_CLOSED || c->state == VMBI_HC_CLOSING || c->state == VMBI_HC_REVOKED)
-		vmbi_host_forget(h, c, 1);
+		vmbi_host_forget(h, c);
 	else
 		h->dropped++;
 }
@@ -103,7 +103,7 @@ static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
 	c->heir_of = 0;
 	vmbi_host_unclaim(h, c);
 	if (was == VMBI_HC_UNOFFERED || (h->out_links[c->slot].in && c->wire == VMBI_MSG_OFFER_CHANNEL)) {
-		vmbi_host_forget(h, c, 0); /* the guest has not heard of it */
+		vmbi_host_forget(h, c); /* the guest has not heard of it */
 		return;
 	}
 	vmbi_host_modified(h, c, VMBI_FAILED);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Mapping the ring pair of an open channel, a few pages at a time: the GPADL's pages are the control page of the guest's sending ring, its data,
- * the control page of the host's sending ring, its data. gpadl.md 6
+ * Mapping the ring pair of an open channel, a few pages at a time: the GPADL's pages are the control page of the guest's
+ * sending ring, its data, the control page of the host's sending ring, its data. gpadl.md 6
  */
 #include "host.h"
 
@@ -12,6 +12,9 @@ struct ring_pages {
 	void *rx_control, *tx_control;
 	void **rx, **tx;
 	uint32_t rx_pages; /* of the guest's sending ring, with its control page */
+	/* those at hand */
+	uint64_t pfns[VMBI_HOST_MAP_CHUNK];
+	void *map[VMBI_HOST_MAP_CHUNK];
 };
 
 static void **ring_page(struct ring_pages *p, uint32_t i)
@@ -33,32 +36,26 @@ static uint32_t ring_chunk(const struct vmbi_host_open *o, uint32_t at)
 /* The first n pages, in the chunks in which they were mapped. */
 static void ring_unmap(struct vmb_host *h, const struct vmbi_host_open *o, struct ring_pages *p, uint32_t pages)
 {
-	uint64_t pfns[VMBI_HOST_MAP_CHUNK];
-	void *map[VMBI_HOST_MAP_CHUNK];
-
 	for (uint32_t at = 0, n; at < pages; at += n) {
 		n = ring_chunk(o, at);
-		vmbi_gpadls_words(h->store, o->ring_ref, 1 + at, pfns, n);
+		vmbi_gpadls_words(h->store, o->ring_ref, 1 + at, p->pfns, n);
 		for (uint32_t i = 0; i < n; i++)
-			map[i] = *ring_page(p, at + i);
-		h->cfg.unmap(h->cfg.ctx, pfns, n, RING_FLAGS, map);
+			p->map[i] = *ring_page(p, at + i);
+		h->cfg.unmap(h->cfg.ctx, p->pfns, n, RING_FLAGS, p->map);
 	}
 }
 
 static int ring_map(struct vmb_host *h, const struct vmbi_host_open *o, struct ring_pages *p)
 {
-	uint64_t pfns[VMBI_HOST_MAP_CHUNK];
-	void *map[VMBI_HOST_MAP_CHUNK];
-
 	for (uint32_t at = 0, n; at < o->ring_pages; at += n) {
 		n = ring_chunk(o, at);
-		vmbi_gpadls_words(h->store, o->ring_ref, 1 + at, pfns, n);
-		if (h->cfg.map(h->cfg.ctx, pfns, n, RING_FLAGS, map) < 0) {
+		vmbi_gpadls_words(h->store, o->ring_ref, 1 + at, p->pfns, n);
+		if (h->cfg.map(h->cfg.ctx, p->pfns, n, RING_FLAGS, p->map) < 0) {
 			ring_unmap(h, o, p, at);
 			return VMB_EMAP;
 		}
 		for (uint32_t i = 0; i < n; i++)
-			*ring_page(p, at + i) = map[i];
+			*ring_page(p, at + i) = p->map[i];
 	}
 	return 0;
 }
@@ -66,12 +63,13 @@ static int ring_map(struct vmb_host *h, const struct vmbi_host_open *o, struct r
 int vmbi_host_map_rings(struct vmb_host *h, struct vmbi_hc *c, void *mem, struct vmb_channel_config *cfg)
 {
 	const struct vmbi_host_open *o = &c->open;
-	struct ring_pages p = { .rx_pages = o->rx_pages };
+	struct ring_pages p;
 	uint32_t rx_data = o->rx_pages - 1, tx_data = o->ring_pages - o->rx_pages - 1;
 	int r;
 
 	if (!h->cfg.map)
 		return VMB_EMAP;
+	p.rx_pages = o->rx_pages;
 	vmbi_channel_tables(mem, cfg, tx_data, &p.tx, &p.rx);
 	r = ring_map(h, o, &p);
 	if (r)
@@ -83,8 +81,11 @@ int vmbi_host_map_rings(struct vmb_host *h, struct vmbi_hc *c, void *mem, struct
 
 void vmbi_host_unmap_rings(struct vmb_host *h, struct vmbi_hc *c, const struct vmb_ring_mem *tx, const struct vmb_ring_mem *rx)
 {
-	struct ring_pages p = { .rx_control = rx->control, .tx_control = tx->control, .rx_pages = c->open.rx_pages };
+	struct ring_pages p;
 
+	p.rx_control = rx->control;
+	p.tx_control = tx->control;
+	p.rx_pages = c->open.rx_pages;
 	p.rx = (void **)(uintptr_t)rx->pages;
 	p.tx = (void **)(uintptr_t)tx->pages;
 	ring_unmap(h, &c->open, &p, c->open.ring_pages);

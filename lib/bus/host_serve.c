@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Serving an open channel: the device's answer to EV_OPEN, by an object of ours or elsewhere, and giving it back. The gate of the channel
- * is open from the one to the other.
+ * Serving an open channel: the device's answer to EV_OPEN, by an object of ours or elsewhere, and giving it back. The gates of
+ * the channel are open from the one to the other.
  */
 #include "host.h"
 
@@ -40,12 +40,18 @@ static void serve_finish(struct vmb_host *h, struct vmbi_hc *c)
 	vmbi_host_removed_step(h, c);
 }
 
-void vmbi_host_gate_is_empty(struct vmb_host *h, struct vmbi_hc *c)
+void vmbi_host_gate_step(struct vmb_host *h, struct vmbi_hc *c)
 {
-	vmbi_host_modified(h, c, 0);
-	vmbi_gate_unwatch(&c->gate);
-	if (c->dev == VMBI_DEV_DRAINING)
+	if (c->modifying && vmbi_gate_empty(&c->out)) {
+		vmbi_gate_unwatch(&c->out);
+		vmbi_host_modified(h, c, 0);
+	}
+	if (c->dev == VMBI_DEV_DRAINING && vmbi_gate_empty(&c->gate)) {
+		vmbi_gate_unwatch(&c->gate);
 		serve_finish(h, c);
+	}
+	if (c->modifying || c->dev == VMBI_DEV_DRAINING)
+		vmbi_host_gate_wait(h, c); /* the last one out pokes */
 }
 
 static void serve_let_go(struct vmb_host *h, struct vmbi_hc *c)
@@ -57,10 +63,8 @@ static void serve_let_go(struct vmb_host *h, struct vmbi_hc *c)
 	vmbi_he_cancel(h, c, VMBI_HE_CLOSE);
 	c->token = 0;
 	c->dev = VMBI_DEV_DRAINING;
-	if (vmbi_gate_close(&c->gate))
-		vmbi_host_gate_is_empty(h, c);
-	else
-		vmbi_host_gate_wait(h, c);
+	(void)vmbi_gate_close(&c->gate);
+	vmbi_host_gate_step(h, c);
 }
 
 int vmb_host_detach(struct vmb_host *h, vmb_handle ch)
@@ -105,6 +109,7 @@ static void serve_begin(struct vmb_host *h, struct vmbi_hc *c, struct vmb_channe
 	h->serving++;
 	h->attached += channel != NULL;
 	VMBI_STORE32_RELEASE(&c->target, c->open.target_vp);
+	vmbi_gate_unwatch(&c->out); /* a retarget of the last open may have been given up */
 	vmbi_gate_open(&c->gate);
 	if (asked) {
 		c->state = VMBI_HC_OPEN;
@@ -112,8 +117,8 @@ static void serve_begin(struct vmb_host *h, struct vmbi_hc *c, struct vmb_channe
 	}
 }
 
-/* What the guest sent or signalled before is not announced again: the device looks once. ring.md 10.4 R10. The guest hears that it is
- * open before the device may signal it, if its slot is free. */
+/* What the guest sent or signalled before is not announced again: the device looks once. ring.md 10.4 R10. The guest hears that
+ * it is open before the device may signal it, if its slot is free. */
 static void serve_wake(struct vmb_host *h, struct vmbi_hc *c)
 {
 	vmbi_hq_pump(h);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Signals, on any thread beside everything else: the guest's to a device, a device's to the guest. Both pass through the gate of the
- * channel, and while somebody is inside, control neither tells the device that it is closed, nor the guest that an old VP is out of use.
- * control-plane.md 9
+ * Signals, on any thread beside everything else: the guest's to a device, a device's to the guest. Each passes through a gate
+ * of the channel, and while somebody is inside, control neither tells the device that it is closed, nor the guest that an old
+ * VP is out of use. control-plane.md 9
  */
 #include "host.h"
 
@@ -23,6 +23,10 @@ static int signal_channel(struct vmb_host *h, uint32_t id)
 	if (!(route & VMBI_HOST_KNOWN))
 		return 0;
 	c = &h->ch[route & ~VMBI_HOST_KNOWN];
+	if (vmbi_gate_is_closed(&c->gate)) {
+		(void)VMBI_FETCH_ADD32(&h->stray, 1u);
+		return 1;
+	}
 	/* The id may have gone to another channel since: look again from inside, where this one cannot be closed. */
 	if (vmbi_gate_enter(&c->gate) && VMBI_LOAD32_ACQUIRE(&h->route[id]) == route)
 		h->cfg.wake(h->cfg.ctx, c->user);
@@ -32,12 +36,15 @@ static int signal_channel(struct vmb_host *h, uint32_t id)
 	return 1;
 }
 
-/* Versions below 2.4: one event for all, the guest's half of the interrupt page says for whom. Its bits are the guest's: one without
- * a channel is ignored. */
+/* Versions below 2.4: one event for all, the guest's half of the interrupt page says for whom. Its bits are the guest's: one
+ * without a channel is ignored. */
 static int signal_page(struct vmb_host *h)
 {
-	int open = vmbi_gate_enter(&h->page_gate);
+	int open;
 
+	if (vmbi_gate_is_closed(&h->page_gate))
+		return 0;
+	open = vmbi_gate_enter(&h->page_gate);
 	for (uint32_t w = 0; open && w < VMBI_FLAG_WORDS; w++) {
 		uint32_t bits = vmbi_flags_take(h->page + VMBI_INTERRUPT_HALF, w);
 
@@ -69,17 +76,16 @@ void vmbi_host_signal_guest(void *ctx)
 	struct vmb_host *h = c->host;
 	uint32_t vp;
 
-	if (vmbi_gate_enter(&c->gate)) {
-		vp = VMBI_LOAD32_ACQUIRE(&c->target);
-		if (c->legacy) {
-			if (h->page)
-				(void)vmbi_flags_set(h->page, c->flag);
-			h->cfg.interrupt(h->cfg.ctx, 0, 0, VMBI_SINT, 0);
-		} else if (vp != VMB_VP_NONE) {
-			h->cfg.interrupt(h->cfg.ctx, vp, 0, VMBI_SINT, c->flag);
-		}
+	(void)vmbi_gate_enter(&c->out);
+	vp = VMBI_LOAD32_ACQUIRE(&c->target);
+	if (c->legacy) {
+		if (h->page)
+			(void)vmbi_flags_set(h->page, c->flag);
+		h->cfg.interrupt(h->cfg.ctx, 0, 0, VMBI_SINT, 0);
+	} else if (vp != VMB_VP_NONE) {
+		h->cfg.interrupt(h->cfg.ctx, vp, 0, VMBI_SINT, c->flag);
 	}
-	vmbi_host_gate_leave(h, &c->gate);
+	vmbi_host_gate_leave(h, &c->out);
 }
 
 /* ---- control waits */
@@ -91,17 +97,14 @@ void vmbi_host_gate_wait(struct vmb_host *h, const struct vmbi_hc *c)
 
 void vmbi_host_gates(struct vmb_host *h)
 {
-	uint32_t next;
+	uint32_t last = h->waiting.tail;
 
 	if (!VMBI_LOAD32_RELAXED(&h->poked) || !VMBI_EXCHANGE32(&h->poked, 0u))
 		return;
-	for (uint32_t slot = h->waiting.head; slot; slot = next) {
-		struct vmbi_hc *c = &h->ch[slot];
+	for (uint32_t slot = 0; slot != last;) {
+		struct vmbi_hc *c = &h->ch[slot = h->waiting.head];
 
-		next = h->wait_links[slot].next;
-		if (!vmbi_gate_empty(&c->gate))
-			continue;
 		vmbi_fifo_remove(&h->waiting, h->wait_links, slot);
-		vmbi_host_gate_is_empty(h, c);
+		vmbi_host_gate_step(h, c); /* appends it again if it must still wait */
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The data plane of an open channel. It knows nothing of a bus: it has two ring halves, a request table, one stop word and one function
- * that signals the peer. The bus makes it through the functions below and keeps only a pointer to set the stop word.
+ * The data plane of an open channel. It knows nothing of a bus: it has two ring halves, a request table, one stop word and one
+ * function that signals the peer. The bus makes it through the functions below and keeps only a pointer to set the stop word.
  *
  *   make.c      storage, init, end, stop
  *   send.c      [tx]: put, flush, what happens when the ring is full
@@ -42,6 +42,7 @@ struct vmb_channel {
 	/* [tx] on lines of its own */
 	struct vmb_tx tx __attribute__((aligned(64)));
 	uint32_t want;         /* the pending size while the ring counts as full; 0: it does not. See send.c */
+	uint32_t tx_long;      /* packets go the long way: the ring counts as full, or it is a pipe */
 
 	/* [rx] */
 	struct vmb_rx rx __attribute__((aligned(64)));
@@ -71,10 +72,10 @@ static inline int vmbi_channel_refusal(uint32_t state)
 	return state & (VMBI_CHANNEL_STOPPED | VMBI_CHANNEL_ENDED) ? VMB_ESTOPPED : VMB_EPEER;
 }
 
-/* The view of a pipe packet's data: behind the pipe header. */
-static inline struct vmb_view vmbi_channel_strip(const struct vmb_view *v, uint32_t len, uint32_t size)
+/* len bytes of a view, behind the first `skip`: a pipe packet's data. */
+static inline struct vmb_view vmbi_channel_strip(const struct vmb_view *v, uint32_t skip, uint32_t len, uint32_t size)
 {
-	uint32_t pos = v->pos + VMBI_PIPE_HEADER;
+	uint32_t pos = v->pos + skip;
 
 	return (struct vmb_view){ pos < size ? pos : pos - size, len };
 }
@@ -85,13 +86,15 @@ void vmbi_channel_inspect(const struct vmb_channel *ch, struct vmb_ring_info inf
 int vmbi_channel_break(struct vmb_channel *ch);
 
 /*
- * Make a channel in mem for a bus: like vmb_channel_init, with signal and ctx of the bus, VMB_CHANNEL_PIPE decided by the offer, and the dirty
- * log laid out as the GPADL is (guest_end: its sending ring is the first). cfg has been taken in by vmbi_struct_in.
+ * Make a channel in mem for a bus: like vmb_channel_init, with signal and ctx of the bus, VMB_CHANNEL_PIPE decided by the
+ * offer, and the dirty log laid out as the GPADL is (guest_end: its sending ring is the first). cfg has been taken in by
+ * vmbi_struct_in.
  */
 int vmbi_channel_make(void *mem, size_t bytes, const struct vmb_channel_config *cfg, int guest_end, struct vmb_channel **out);
 /*
- * For a bus that maps ring pages one by one: where the page tables of a channel to be made in mem will lie, one for each ring. Fill the first
- * data_pages entries and let cfg->tx.pages, cfg->rx.pages point here: vmbi_channel_make takes them in place. cfg->ring_pages bounds both.
+ * For a bus that maps ring pages one by one: where the page tables of a channel to be made in mem will lie, one for each ring.
+ * Fill the first data_pages entries and let cfg->tx.pages, cfg->rx.pages point here: vmbi_channel_make takes them in place.
+ * cfg->ring_pages bounds both.
  */
 void vmbi_channel_tables(void *mem, const struct vmb_channel_config *cfg, uint32_t tx_data_pages, void ***tx, void ***rx);
 /* The same computation as vmb_channel_storage on a config that has been taken in. */
@@ -99,9 +102,9 @@ int vmbi_channel_need(const struct vmb_channel_config *cfg, struct vmb_storage *
 /* [any] Ask the owner to stop. */
 void vmbi_channel_stop(struct vmb_channel *ch);
 /*
- * [control] After the owner has given it back: where its sides stand. If it was not asked to stop, what was put is flushed and what was
- * received is released first, which may call signal: the rings must still be mapped, and signals get through. Then it is over with
- * the rings: info does not look at them any more.
+ * [control] After the owner has given it back: where its sides stand. If it was not asked to stop, what was put is flushed and
+ * what was received is released first, which may call signal: the rings must still be mapped, and signals get through. Then it
+ * is over with the rings: info does not look at them any more.
  */
 void vmbi_channel_cursors(struct vmb_channel *ch, struct vmb_cursor *tx, struct vmb_cursor *rx);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* A channel seen from outside, by any thread, beside its owner: counters, control pages, and the log of ring pages written. ring.md 12 */
+/* A channel seen from outside, by any thread, beside its owner: counters, control pages, and the log of ring pages written.
+ * ring.md 12 */
 #include "channel.h"
 
 static void channel_ring(const struct vmbi_ring *r, struct vmb_ring_info *info)

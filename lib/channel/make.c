@@ -2,7 +2,8 @@
 /* How a channel begins and ends: its storage, its two rings, and the cursors that let another object go on. ring.md 12 */
 #include "channel.h"
 
-#define CHANNEL_FLAGS (VMB_CHANNEL_DEFER | VMB_CHANNEL_PIPE | VMB_CHANNEL_RAW | VMB_CHANNEL_POLLED | VMB_CHANNEL_DIRTY | VMB_CHANNEL_LOOSE)
+#define CHANNEL_FLAGS \
+	(VMB_CHANNEL_DEFER | VMB_CHANNEL_PIPE | VMB_CHANNEL_RAW | VMB_CHANNEL_POLLED | VMB_CHANNEL_DIRTY | VMB_CHANNEL_LOOSE)
 
 /* The parts of a channel's storage, in this order: the page tables come first, so that vmbi_channel_tables finds them. */
 struct channel_parts {
@@ -77,8 +78,10 @@ void vmbi_channel_tables(void *mem, const struct vmb_channel_config *cfg, uint32
 	*rx = *tx + 2 * (size_t)tx_data_pages;
 }
 
-/* Log ring pages, in the order of the GPADL: the ring that the guest sends into is the first. Making a half wrote its control page. */
-static void channel_log(struct vmb_channel *ch, const struct vmb_channel_config *cfg, const struct channel_parts *parts, int guest_end)
+/* Log ring pages, in the order of the GPADL: the ring that the guest sends into is the first. Making a half wrote its
+ * control page. */
+static void channel_log(struct vmb_channel *ch, const struct vmb_channel_config *cfg, const struct channel_parts *parts,
+			int guest_end)
 {
 	uint32_t first = guest_end ? cfg->tx.data_pages + 1 : cfg->rx.data_pages + 1;
 
@@ -103,6 +106,7 @@ static void channel_limits(struct vmb_channel *ch, const struct vmb_channel_conf
 	ch->least_free = cfg->least_free ? cfg->least_free : ch->tx.ring.size / 4;
 	/* A restored sender that was waiting still is: its peer has the pending size and will signal. */
 	ch->want = ch->tx.pending < ch->tx.ring.size ? ch->tx.pending : 0;
+	ch->tx_long = ch->want || ch->flags & VMB_CHANNEL_PIPE;
 }
 
 static int channel_rings(struct vmb_channel *ch, const struct vmb_channel_config *cfg, uint8_t **tables)
@@ -125,8 +129,6 @@ int vmbi_channel_make(void *mem, size_t bytes, const struct vmb_channel_config *
 	struct vmb_channel *ch;
 	int r;
 
-	if (!cfg->tx.control || !cfg->rx.control)
-		return VMB_EINVAL;
 	r = vmbi_channel_need(cfg, &need);
 	if (!r)
 		r = vmbi_storage_fits(mem, bytes, &need);
@@ -201,8 +203,8 @@ int vmb_channel_stop(struct vmb_channel *ch)
 }
 
 /*
- * Leave the rings as the cursors say: without this, packets that recv has delivered would come again, and requests that the table knows
- * would never have been sent.
+ * Leave the rings as the cursors say: without this, packets that recv has delivered would come again, and requests that the
+ * table knows would never have been sent.
  */
 static void channel_settle(struct vmb_channel *ch)
 {

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Receiving: packets are taken out of the ring one by one, copied once, and judged from the copy. Completions find their requests here.
+ * Receiving: packets are taken out of the ring one by one, copied once, and judged from the copy. Completions find their
+ * requests here.
  *
  * When space goes back to the peer: after a copy, once about a quarter of the ring is due; at 0, before sleeping; and by
- * vmb_channel_release. A release costs a full fence, so not for every packet. Nothing may be held back while waiting for the peer (ring.md
- * 8.5); recv waits for nothing, and who stops calling it before it gave 0, to wait for something else, calls release.
+ * vmb_channel_release. A release costs a full fence, so not for every packet. Nothing may be held back while waiting for the
+ * peer (ring.md 8.5); recv waits for nothing, and who stops calling it before it gave 0, to wait for something else, calls
+ * release.
  *
- * Nearly all packets take the short way through vmb_channel_recv: in-band or a completion, no variable header, no pipe, the buffer is large
- * enough. What else there is to do is kept out of it, so that it costs little more than the ring does.
+ * Nearly all packets take the short way through vmb_channel_recv: in-band or a completion, no variable header, no pipe, the
+ * buffer is large enough. What else there is to do is kept out of it, so that it costs little more than the ring does.
  */
 #include "channel.h"
 #include "../ring/access.h"
@@ -44,7 +46,8 @@ static VMBI_RING_LONG int recv_release(struct vmb_channel *ch)
 	return recv_released(ch, vmb_rx_release(&ch->rx));
 }
 
-/* n bytes of a packet were copied: is enough space due? A violation found by the way is told by the next call: this packet is good. */
+/* n bytes of a packet were copied: is enough space due? A violation found by the way is told by the next call: this packet
+ * is good. */
 static inline void recv_due(struct vmb_channel *ch, uint32_t n)
 {
 	ch->held += VMBI_DESCRIPTOR + n + VMBI_FOOTER;
@@ -116,7 +119,8 @@ static int recv_is_listed(const struct vmb_packet *p)
 	return p->head_len && (p->kind == VMB_PKT_GPA || p->kind == VMB_PKT_XFER);
 }
 
-/* Judge the header of a GPA direct or transfer page packet from the copy in buf, and point p->list at it. ring.md 5.3, 5.4, 9.1 */
+/* Judge the header of a GPA direct or transfer page packet from the copy in buf, and point p->list at it. ring.md 5.3, 5.4,
+ * 9.1 */
 static int recv_list(struct vmb_packet *p, void *buf)
 {
 	const uint8_t *head = buf;
@@ -144,7 +148,7 @@ static int recv_pipe(struct vmb_channel *ch, struct vmb_packet *p, const struct 
 	uint8_t header[VMBI_PIPE_HEADER];
 	uint32_t len;
 
-	if (p->len < VMBI_PIPE_HEADER || vmb_rx_copy(&ch->rx, all, 0, header, sizeof header))
+	if (vmb_rx_copy(&ch->rx, all, p->head_len, header, sizeof header)) /* there are fewer bytes */
 		return recv_violation(ch, VMB_R_PIPE, recv_start(ch, all));
 	len = vmbi_get32(header + 4);
 	/* Types 2 to 5 are for what is not done over a ring, or not at all: rewriting one's own ring, memory set up by handle. */
@@ -152,8 +156,9 @@ static int recv_pipe(struct vmb_channel *ch, struct vmb_packet *p, const struct 
 		return recv_violation(ch, VMB_R_PIPE, recv_start(ch, all));
 	if (len > ch->max_pipe)
 		return recv_violation(ch, VMB_R_PAYLOAD, recv_start(ch, all));
+	*data = vmbi_channel_strip(all, p->head_len + VMBI_PIPE_HEADER, len, ch->rx.ring.size);
 	p->len = len;
-	*data = vmbi_channel_strip(all, len, ch->rx.ring.size);
+	p->head_len = 0;
 	return VMB_YES;
 }
 
@@ -188,7 +193,8 @@ static VMBI_RING_COLD int recv_small(struct vmb_channel *ch, struct vmb_packet *
 }
 
 /* Any packet just taken: into buf with it. VMB_YES, RECV_PASSED, or an error. */
-static VMBI_RING_LONG int recv_any(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p, const struct vmb_view *all)
+static VMBI_RING_LONG int recv_any(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p,
+				   const struct vmb_view *all)
 {
 	struct vmb_view data;
 	int r = recv_check(ch, p, all, &data);
@@ -207,7 +213,8 @@ static VMBI_RING_LONG int recv_any(struct vmb_channel *ch, void *buf, size_t byt
 }
 
 /* vmb_rx_next said r, or RECV_PASSED: the packet that it gave was. The rest of the call, whatever there is. */
-static VMBI_RING_LONG int recv_long(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p, struct vmb_view *all, int r)
+static VMBI_RING_LONG int recv_long(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p, struct vmb_view *all,
+				    int r)
 {
 	for (uint32_t budget = RECV_PASSED_MAX;;) {
 		if (r == VMB_YES)
@@ -227,20 +234,19 @@ static VMBI_RING_LONG int recv_long(struct vmb_channel *ch, void *buf, size_t by
 	}
 }
 
-/* Copy all of a packet that lies in the ring like this. */
-static inline void recv_copy(const struct vmb_channel *ch, const struct vmb_view *all, void *buf)
+/* Copy a packet that has no variable header, and give back what is due. */
+static VMBI_RING_LONG int recv_copy(struct vmb_channel *ch, const struct vmb_view *all, void *buf)
 {
-	const uint8_t *row = vmbi_ring_row(&ch->rx.ring, all->pos, all->len);
-
-	if (row && all->len)
-		VMBI_COPY_OUT(buf, row, all->len);
-	else
-		vmbi_ring_read(&ch->rx.ring, all->pos, buf, all->len);
+	(void)vmb_rx_copy(&ch->rx, all, 0, buf, all->len);
+	if (ch->held >= ch->held_most)
+		(void)recv_release(ch);
+	return VMB_YES;
 }
 
 int vmb_channel_recv(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p)
 {
 	struct vmb_view all;
+	const uint8_t *row;
 	uint32_t state;
 	int r;
 
@@ -253,9 +259,12 @@ int vmb_channel_recv(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb
 		return recv_long(ch, buf, bytes, p, &all, r);
 	if (p->kind == VMB_PKT_COMPLETION && !recv_match(ch, p))
 		return recv_long(ch, buf, bytes, p, &all, RECV_PASSED);
-	recv_copy(ch, &all, buf);
 	p->payload = buf;
-	recv_due(ch, all.len);
+	ch->held += VMBI_DESCRIPTOR + all.len + VMBI_FOOTER;
+	row = vmbi_ring_row(&ch->rx.ring, all.pos, all.len);
+	if (!row || !all.len || ch->held >= ch->held_most)
+		return recv_copy(ch, &all, buf);
+	VMBI_COPY_OUT(buf, row, all.len);
 	return VMB_YES;
 }
 
@@ -319,7 +328,8 @@ int vmb_channel_release(struct vmb_channel *ch)
 
 static void recv_record(struct vmb_record *rec, const struct vmb_packet *p, uint32_t offset)
 {
-	*rec = (struct vmb_record){ p->kind, p->flags, offset, p->head_len, p->len, p->id, p->user, p->list.ranges, p->page_set, 0 };
+	*rec = (struct vmb_record){ p->kind, p->flags, offset, p->head_len, p->len, p->id, p->user, p->list.ranges,
+				    p->page_set, 0 };
 }
 
 /* Packets into buf as long as there are any and they fit. How many; *why: what there was instead of one more. */

@@ -115,7 +115,7 @@ void vmbi_requests_count(const struct vmbi_requests *r, uint32_t *requests, uint
 		*zombies = *requests;
 }
 
-/* ---- the calls of a channel. They look at the table only, so they are the same in any state of the channel, also after its end. */
+/* ---- the calls of a channel. They look at the table only, so they are the same in any state of it, also after its end. */
 
 int vmb_channel_cancel(struct vmb_channel *ch, uint64_t id, uint64_t *user)
 {

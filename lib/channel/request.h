@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Requests in flight: a fixed table between two threads. [tx] takes slots and cancels, [rx] completes. A slot's word holds generation and
- * state: [tx] makes a free slot live, all else is by compare-and-swap. The numbers of free slots go round in a ring, from [rx] to [tx].
- * ids: (generation << 16 | slot) + 1, never 0, never a pointer, not given again before the slot was used 2^30 times. DESIGN 5, ring.md 7
+ * Requests in flight: a fixed table between two threads. [tx] takes slots and cancels, [rx] completes. A slot's word holds
+ * generation and state: [tx] makes a free slot live, all else is by compare-and-swap. The numbers of free slots go round in a
+ * ring, from [rx] to [tx]. ids: (generation << 16 | slot) + 1, never 0, never a pointer, not given again before the slot was
+ * used 2^30 times. ring.md 7
  *
- * Only taking is two steps: the id is needed to write the packet, but the slot is live only when the packet is in the ring, unpublished
- * still. So a packet that does not fit leaves nothing to undo, and no forged completion finds a request that was not sent.
+ * Taking is two steps: the id is needed to write the packet, but the slot goes live only when it is certain that the packet is
+ * in the ring, or will be, and before it is published. So a packet that does not fit leaves nothing to undo, and a forged
+ * completion nothing to find.
  */
 #ifndef VMBI_REQUEST_H
 #define VMBI_REQUEST_H
@@ -44,21 +46,20 @@ struct vmbi_requests {
 	uint32_t buried;  /* cancelled ones that were completed */
 };
 
-/* [tx] The slot of the next request, and the id that it will have; NULL: all slots are in flight. */
-static inline struct vmbi_request *vmbi_request_next(struct vmbi_requests *r, uint64_t *id)
+/* [tx] VMB_YES, the slot of the next request, and the id that it will have; 0: all slots are in flight. */
+static inline int vmbi_request_next(struct vmbi_requests *r, struct vmbi_request **q, uint64_t *id)
 {
 	uint32_t slot;
-	struct vmbi_request *q;
 
 	if (r->out == r->seen) {
 		r->seen = VMBI_LOAD32_ACQUIRE(&r->in);
 		if (r->out == r->seen)
-			return NULL;
+			return 0;
 	}
 	slot = r->free[r->out & r->mask];
-	q = &r->slots[slot];
-	*id = ((uint64_t)(uint32_t)(VMBI_LOAD32_RELAXED(&q->word) + VMBI_REQUEST_GENERATION) << 14 | slot) + 1;
-	return q;
+	*q = &r->slots[slot];
+	*id = ((uint64_t)(uint32_t)(VMBI_LOAD32_RELAXED(&(*q)->word) + VMBI_REQUEST_GENERATION) << 14 | slot) + 1;
+	return VMB_YES;
 }
 
 /* [tx] Its packet is in the ring, the peer has not seen it: from now on its completion is expected. */
@@ -79,7 +80,8 @@ static inline uint32_t vmbi_request_find(const struct vmbi_requests *r, uint64_t
 	return slot < r->size && !(n >> 46) ? slot : r->size;
 }
 
-/* [rx] A completion came: VMB_YES with its user, and *late = VMB_PKT_LATE for a cancelled one; or VMB_ENOENT: forged, repeated or foreign. */
+/* [rx] A completion came: VMB_YES with its user, and *late = VMB_PKT_LATE for a cancelled one; or VMB_ENOENT: forged,
+ * repeated or foreign. */
 static inline int vmbi_request_complete(struct vmbi_requests *r, uint64_t id, uint64_t *user, uint32_t *late)
 {
 	uint32_t live, slot = vmbi_request_find(r, id, &live);
@@ -95,7 +97,8 @@ static inline int vmbi_request_complete(struct vmbi_requests *r, uint64_t id, ui
 		VMBI_STORE32_RELAXED(&r->buried, r->buried + 1);
 	}
 	*user = q->user;
-	/* What [tx] read at this place it read before the latest of the takes whose completions came here, and each of those was acquired. */
+	/* What [tx] read at this place it read before the latest of the takes whose completions came here, and each of those
+	 * was acquired. */
 	r->free[r->in & r->mask] = (uint16_t)slot;
 	VMBI_STORE32_RELEASE(&r->in, r->in + 1);
 	return VMB_YES;

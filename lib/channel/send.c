@@ -2,11 +2,11 @@
 /*
  * Sending: packets are queued in the ring, then shown to the peer together. Requests get their ids here.
  *
- * When the ring is full. VMB_EFULL promises a wake, to whoever got it, and a peer signals only when a release of its takes the free space
- * across the pending size; publishing anything meanwhile would clear that size, or use up the space unseen by the peer (ring.md 8.2, 10.1).
- * So once a packet did not fit, what was queued is flushed, the pending size is stored, and the ring counts as full: for every packet, until
- * more than that size is free. In stands still all the time, so the peer's one crossing signals for certain, and a smaller packet
- * can neither break the promise nor starve the larger one.
+ * When the ring is full. VMB_EFULL promises a wake, to whoever got it, and a peer signals only when a release of its takes the
+ * free space across the pending size; publishing anything meanwhile would clear that size, or use up the space unseen by the
+ * peer (ring.md 8.2, 10.1). So once a packet did not fit, what was queued is flushed, the pending size is stored, and the ring
+ * counts as full: for every packet, until more than that size is free. In stands still all the time, so the peer's one crossing
+ * signals for certain, and a smaller packet can neither break the promise nor starve the larger one.
  */
 #include "channel.h"
 #include "../ring/access.h"
@@ -46,7 +46,8 @@ static int send_parts_fit(const struct send_source *from, uint32_t len)
 }
 
 /* Copy the payload into a view, behind the pipe header. */
-static void send_fill(struct vmb_channel *ch, const struct vmb_view *v, const struct vmb_packet *p, const struct send_source *from)
+static void send_fill(struct vmb_channel *ch, const struct vmb_view *v, const struct vmb_packet *p,
+		      const struct send_source *from)
 {
 	struct vmb_span whole = { (void *)(uintptr_t)p->payload, p->len };
 	const struct vmb_span *parts = from ? from->parts : &whole;
@@ -81,7 +82,7 @@ static int send_pipe(struct vmb_channel *ch, const struct vmb_packet *p, const s
 	vmbi_put32(header + 4, p->len);
 	(void)vmb_tx_copy(&ch->tx, &v, 0, header, sizeof header);
 	if (from && from->view)
-		*from->view = vmbi_channel_strip(&v, p->len, ch->tx.ring.size);
+		*from->view = vmbi_channel_strip(&v, VMBI_PIPE_HEADER, p->len, ch->tx.ring.size);
 	else
 		send_fill(ch, &v, p, from);
 	return 0;
@@ -107,12 +108,13 @@ static int send_room(struct vmb_channel *ch)
 	if (out < size && !(out & 7) && size - vmbi_ring_used(ch->tx.next, out, size) <= ch->want)
 		return 0;
 	ch->want = 0;
+	ch->tx_long = ch->flags & VMB_CHANNEL_PIPE;
 	return 1;
 }
 
 /*
- * It did not fit: flush, ask the peer for a signal, and if it fits meanwhile, put it. 0, VMB_SIGNAL (the flush wants one, nobody has done it
- * yet), or an error. With an error nobody could be told, so the signal is done here, whoever else does them.
+ * It did not fit: flush, ask the peer for a signal, and if it fits meanwhile, put it. 0, VMB_SIGNAL (the flush wants one,
+ * nobody has done it yet), or an error. With an error nobody could be told, so the signal is done here, whoever else does them.
  */
 static VMBI_RING_COLD int send_full(struct vmb_channel *ch, const struct vmb_packet *p, const struct send_source *from)
 {
@@ -130,6 +132,7 @@ static VMBI_RING_COLD int send_full(struct vmb_channel *ch, const struct vmb_pac
 			r = send_write(ch, p, from);
 		} else if (!r) {
 			ch->want = ch->tx.pending;
+			ch->tx_long = 1;
 			r = VMB_EFULL;
 		}
 	}
@@ -141,8 +144,7 @@ static VMBI_RING_COLD int send_full(struct vmb_channel *ch, const struct vmb_pac
 }
 
 /* Anything but success of a write. What send_full says, with a violation made known. */
-static VMBI_RING_COLD int send_refused(struct vmb_channel *ch, const struct vmb_packet *p, const struct send_source *from,
-							int r)
+static VMBI_RING_COLD int send_refused(struct vmb_channel *ch, const struct vmb_packet *p, const struct send_source *from, int r)
 {
 	if (r == VMB_EFULL)
 		r = send_full(ch, p, from);
@@ -156,21 +158,13 @@ static inline int send_is_request(const struct vmb_packet *p)
 	return p->flags & VMB_PKT_WANTS_REPLY && !p->id;
 }
 
-/* Queue a packet that needs no id. 0, VMB_SIGNAL (to be done, see send_signal), or an error. */
-static VMBI_RING_SHORT int send_plain(struct vmb_channel *ch, const struct vmb_packet *p, const struct send_source *from)
+/* Queue a request that gets its id here; the slot is taken when the packet is in the ring. As send_queue. */
+static int send_request(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
 {
-	int r = send_write(ch, p, from);
-
-	return r ? send_refused(ch, p, from, r) : 0;
-}
-
-/* The same for a request that gets its id here. */
-static VMBI_RING_LONG int send_request(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
-{
-	struct vmbi_request *q = ch->requests.size ? vmbi_request_next(&ch->requests, &p->id) : NULL;
+	struct vmbi_request *q;
 	int r;
 
-	if (!q)
+	if (!vmbi_request_next(&ch->requests, &q, &p->id))
 		return ch->requests.size ? VMB_ENOSLOT : VMB_EINVAL; /* id 0 is no request's. ring.md 7 */
 	r = send_write(ch, p, from);
 	if (r)
@@ -182,44 +176,75 @@ static VMBI_RING_LONG int send_request(struct vmb_channel *ch, struct vmb_packet
 	return r;
 }
 
-static VMBI_RING_SHORT int send_queue(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
+/* Queue any packet, in any case. 0, VMB_SIGNAL (to be done, see send_signal), or an error. */
+static VMBI_RING_LONG int send_queue(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
 {
-	if (ch->want && !send_room(ch))
-		return VMB_EFULL;
-	return send_is_request(p) ? send_request(ch, p, from) : send_plain(ch, p, from);
-}
-
-static VMBI_RING_SHORT int send_put(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
-{
-	uint32_t state = VMBI_LOAD32_RELAXED(&ch->state);
 	int r;
 
-	if (state)
-		return vmbi_channel_refusal(state);
-	r = send_queue(ch, p, from);
+	if (ch->want && !send_room(ch))
+		return VMB_EFULL;
+	if (send_is_request(p))
+		return send_request(ch, p, from);
+	r = send_write(ch, p, from);
+	return r ? send_refused(ch, p, from, r) : 0;
+}
+
+static VMBI_RING_LONG int send_put(struct vmb_channel *ch, struct vmb_packet *p, const struct send_source *from)
+{
+	int r = send_queue(ch, p, from);
+
 	return r > 0 ? send_signal(ch) : r;
+}
+
+/*
+ * The short way, for nearly all packets: no variable header, no pipe, and there is room for certain. What vmb_tx_put may say
+ * then is 0 or VMB_EINVAL, and to a request only 0. 1: take it, by vmb_tx_put.
+ */
+static VMBI_RING_SHORT int send_is_short(struct vmb_channel *ch, struct vmb_packet *p)
+{
+	struct vmbi_request *q;
+
+	if (ch->tx_long || p->list.count | p->list.ranges || vmbi_packet_total(0, p->len) > ch->tx.room)
+		return 0;
+	if (!send_is_request(p))
+		return 1;
+	if (p->kind != VMB_PKT_INBAND || p->flags != VMB_PKT_WANTS_REPLY)
+		return 0;
+	if (!vmbi_request_next(&ch->requests, &q, &p->id))
+		return 0;
+	vmbi_request_take(&ch->requests, q, p->user);
+	return 1;
 }
 
 int vmb_channel_put(struct vmb_channel *ch, struct vmb_packet *p)
 {
+	uint32_t state;
+
 	VMBI_CHANNEL_CHECK(ch, p && (p->payload || !p->len));
-	return send_put(ch, p, NULL);
+	state = VMBI_LOAD32_RELAXED(&ch->state);
+	if (state)
+		return vmbi_channel_refusal(state);
+	return send_is_short(ch, p) ? vmb_tx_put(&ch->tx, p) : send_put(ch, p, NULL);
 }
 
 int vmb_channel_putv(struct vmb_channel *ch, struct vmb_packet *p, const struct vmb_span *parts, uint32_t n)
 {
 	struct send_source from = { parts, n, NULL };
+	uint32_t state;
 
 	VMBI_CHANNEL_CHECK(ch, p && (parts || !n));
-	return send_put(ch, p, &from);
+	state = VMBI_LOAD32_RELAXED(&ch->state);
+	return state ? vmbi_channel_refusal(state) : send_put(ch, p, &from);
 }
 
 int vmb_channel_reserve(struct vmb_channel *ch, struct vmb_packet *p, struct vmb_view *payload)
 {
 	struct send_source from = { .view = payload };
+	uint32_t state;
 
 	VMBI_CHANNEL_CHECK(ch, p && payload);
-	return send_put(ch, p, &from);
+	state = VMBI_LOAD32_RELAXED(&ch->state);
+	return state ? vmbi_channel_refusal(state) : send_put(ch, p, &from);
 }
 
 /* ---- showing it to the peer */
@@ -257,7 +282,7 @@ int vmb_channel_send(struct vmb_channel *ch, struct vmb_packet *p)
 	state = VMBI_LOAD32_RELAXED(&ch->state);
 	if (state)
 		return vmbi_channel_refusal(state);
-	r = send_queue(ch, p, NULL);
+	r = send_is_short(ch, p) ? vmb_tx_put(&ch->tx, p) : send_queue(ch, p, NULL);
 	return r < 0 ? r : send_flush(ch, r);
 }
 
@@ -302,7 +327,7 @@ int vmb_channel_send_batch(struct vmb_channel *ch, const uint8_t *buf, uint32_t 
 
 		r = send_record(buf, bytes, &recs[i], &p);
 		if (!r)
-			r = send_queue(ch, &p, NULL);
+			r = send_is_short(ch, &p) ? vmb_tx_put(&ch->tx, &p) : send_queue(ch, &p, NULL);
 		if (r < 0)
 			break;
 		recs[i].id = p.id;

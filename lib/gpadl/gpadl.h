@@ -63,7 +63,6 @@ void vmbi_gpadls_words(struct vmbi_gpadl_store *s, uint32_t ref, uint32_t first,
 void vmbi_gpadls_use(struct vmbi_gpadl_store *s, uint32_t ref);
 /* 1: that was the last use and the list is leaving: it is forgotten now, answer or count it. */
 int vmbi_gpadls_unuse(struct vmbi_gpadl_store *s, uint32_t ref);
-uint32_t vmbi_gpadls_uses(struct vmbi_gpadl_store *s, uint32_t ref);
 int vmbi_gpadls_is_leaving(struct vmbi_gpadl_store *s, uint32_t ref);
 /* The guest wants it back, or its owner goes. 1: nobody uses it, it is forgotten at once. 0: it waits for unuse. */
 int vmbi_gpadls_leave(struct vmbi_gpadl_store *s, uint32_t ref);
@@ -73,6 +72,9 @@ void vmbi_gpadls_purge(struct vmbi_gpadl_store *s, uint32_t owner);
  * just given, or any other; not against new ones. */
 uint32_t vmbi_gpadls_next(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t ref);
 uint32_t vmbi_gpadls_id(struct vmbi_gpadl_store *s, uint32_t ref);
+/* The first complete list after `ref` (0: from the start) that is in use and names one of the pages [pfn, pfn + pages), and its
+ * owner; 0: none. Reads every word of the lists that it passes. */
+uint32_t vmbi_gpadls_touching(const struct vmbi_gpadl_store *s, uint32_t ref, uint64_t pfn, uint64_t pages, uint32_t *owner);
 /* Totals for vmb_bus_info: lists in any state, and their pages (of those still being built: as the quota counts them). */
 void vmbi_gpadls_count(const struct vmbi_gpadl_store *s, uint32_t *gpadls, uint32_t *pages);
 

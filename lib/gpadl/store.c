@@ -308,6 +308,37 @@ void vmbi_gpadls_words(struct vmbi_gpadl_store *s, uint32_t ref, uint32_t first,
 	}
 }
 
+/* Does a complete list name one of the pages pfn ... pfn + pages - 1? */
+static int gpadls_touches(const struct vmbi_gpadl_store *s, const struct gpadls_entry *e, uint64_t pfn, uint64_t pages)
+{
+	uint32_t chunk = e->first, left = 0;
+
+	for (uint32_t i = 0; i < e->words; i++) {
+		uint64_t word = s->chunks[chunk][i % GPADLS_CHUNK];
+
+		if (!left)
+			left = vmbi_range_pages(word);
+		else if (left--, word - pfn < pages)
+			return 1;
+		if (i % GPADLS_CHUNK == GPADLS_CHUNK - 1)
+			chunk = s->links[chunk];
+	}
+	return 0;
+}
+
+uint32_t vmbi_gpadls_touching(const struct vmbi_gpadl_store *s, uint32_t ref, uint64_t pfn, uint64_t pages, uint32_t *owner)
+{
+	while (ref < s->limits.gpadls) {
+		const struct gpadls_entry *e = &s->entries[++ref];
+
+		if (e->owner && e->complete && e->uses && gpadls_touches(s, e, pfn, pages)) {
+			*owner = e->owner;
+			return ref;
+		}
+	}
+	return 0;
+}
+
 void vmbi_gpadls_use(struct vmbi_gpadl_store *s, uint32_t ref)
 {
 	s->entries[ref].uses++;
@@ -321,11 +352,6 @@ int vmbi_gpadls_unuse(struct vmbi_gpadl_store *s, uint32_t ref)
 		return 0;
 	gpadls_forget(s, ref);
 	return 1;
-}
-
-uint32_t vmbi_gpadls_uses(struct vmbi_gpadl_store *s, uint32_t ref)
-{
-	return s->entries[ref].uses;
 }
 
 int vmbi_gpadls_is_leaving(struct vmbi_gpadl_store *s, uint32_t ref)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * How both halves reach shared memory: the words of the control page, and the data area of any of its three kinds. Offsets into the
- * data that are called pos may be up to twice the size; what is called an index is below it. ring.md 3, 11
+ * How both halves reach shared memory: the words of the control page, and the data area of any of its three kinds. Offsets into
+ * the data that are called pos may be up to twice the size; what is called an index is below it. ring.md 3, 11
  */
 #ifndef VMBI_RING_ACCESS_H
 #define VMBI_RING_ACCESS_H
@@ -130,7 +130,8 @@ void vmbi_ring_words(const struct vmbi_ring *r, uint32_t pos, const uint64_t *wo
 /* The spans of n bytes from pos on, at most max of them. */
 int vmbi_ring_spans(const struct vmbi_ring *r, uint32_t pos, uint32_t n, struct vmb_span *spans, uint32_t max);
 
-/* ---- dirty pages: written first, marked second, each time: a reader that takes the mark away in between copies what was written */
+/* ---- dirty pages: written first, marked second, each time, so that a reader who takes the mark away in between copies what was
+ * written */
 
 static inline void vmbi_ring_mark(const struct vmbi_dirty *dirty, uint32_t page)
 {

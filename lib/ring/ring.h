@@ -39,13 +39,14 @@ struct vmbi_dirty {
 	uint32_t base;  /* bit number of page 0 */
 };
 
-/* Counters have one writer and any number of readers, who use VMBI_READ64. What is counted by the packet counts when it is published. */
+/* Counters have one writer and any number of readers, who use VMBI_READ64. What is counted by the packet counts when it is
+ * published. */
 struct vmb_tx {
 	struct vmbi_ring ring;
 	struct vmbi_stick stick;
 	/* private cursors, ring.md 8.1 */
 	uint32_t next;    /* where the next packet starts */
-	uint32_t room;    /* the largest packet that fits there for certain: what was free when Out was last seen. 0 on a violation */
+	uint32_t room;    /* the largest packet that fits there for certain, by Out as last seen. 0 on a violation */
 	uint32_t pub;     /* In, as last published */
 	uint32_t pending; /* the pending size in the control page, as last stored */
 	uint32_t fresh;   /* packets between pub and next */
@@ -73,8 +74,8 @@ struct vmb_rx {
 uint32_t vmbi_ring_table(const struct vmb_ring_mem *mem);
 /* Check a description: VMB_EINVAL, or 0. Not the memory itself. */
 int vmbi_ring_check(const struct vmb_ring_mem *mem);
-/* Make a half in place; the table has vmbi_ring_table entries (NULL where 0) and may be where mem->pages points. from may be NULL or
- * not valid. 0, VMB_EINVAL, VMB_EPEER. */
+/* Make a half in place; the table has vmbi_ring_table entries (NULL where 0) and may be where mem->pages points. from may be
+ * NULL or not valid. 0, VMB_EINVAL, VMB_EPEER. */
 int vmbi_tx_setup(struct vmb_tx *tx, uint8_t **table, const struct vmb_ring_mem *mem, const struct vmb_cursor *from);
 int vmbi_rx_setup(struct vmb_rx *rx, uint8_t **table, const struct vmb_ring_mem *mem, const struct vmb_cursor *from);
 

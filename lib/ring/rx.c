@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The consumer of a ring: packets are given out in place, then released together. Its own words (Out, mask) are kept privately and only
- * ever stored; of the producer's, each is loaded once per decision, and each descriptor word once. ring.md 8.3, 9.1, 10
+ * The consumer of a ring: packets are given out in place, then released together. Its own words (Out, mask) are kept privately
+ * and only ever stored; of the producer's, each is loaded once per decision, each descriptor word once. ring.md 8.3, 9.1, 10
  */
 #include "access.h"
 #include "../abi.h"
@@ -266,7 +266,8 @@ static inline uint32_t rx_settle(struct vmb_rx *rx)
 	return old;
 }
 
-/* Did moving Out from old to pub make the room that the producer waits for? pending and in are as sampled after that. ring.md 10.1 */
+/* Did moving Out from old to pub make the room that the producer waits for? pending and in are as sampled after that.
+ * ring.md 10.1 */
 static inline int rx_crossed(struct vmb_rx *rx, uint32_t pending, uint32_t in, uint32_t old)
 {
 	uint32_t size = rx->ring.size;

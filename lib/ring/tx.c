@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The producer of a ring: packets are written behind what is published, then published together. Its own words (In, pending size) are
- * kept privately and only ever stored; of the consumer's, Out and the mask, each is loaded once per decision. ring.md 8.2, 8.4, 10
+ * The producer of a ring: packets are written behind what is published, then published together. Its own words (In, pending
+ * size) are kept privately and only ever stored; of the consumer's, Out and the mask, each is loaded once per decision. ring.md
+ * 8.2, 8.4, 10
  */
 #include "access.h"
 #include "../abi.h"
@@ -186,8 +187,8 @@ static inline int tx_plain(uint64_t first)
 }
 
 /*
- * Write all but the payload of a packet that is plain, fits for certain and lies in a row, and count it in. Where its payload goes;
- * NULL: it is not such a packet, and nothing has happened.
+ * Write all but the payload of a packet that is plain, fits for certain and lies in a row, and count it in. Where its payload
+ * goes; NULL: it is not such a packet, and nothing has happened.
  */
 static VMBI_RING_SHORT uint8_t *tx_frame(struct vmb_tx *tx, const struct vmb_packet *p)
 {

@@ -90,7 +90,8 @@ struct bench *bench_new(void)
 	struct bench *b = calloc(1, sizeof *b);
 
 	cr_assert(b);
-	b->cfg = (struct vmb_guest_config){ .size = sizeof b->cfg, .ctx = b, .post = on_post, .signal = on_signal, .wake = on_wake,
+	b->cfg = (struct vmb_guest_config){ .size = sizeof b->cfg, .ctx = b, .post = on_post, .signal = on_signal,
+		.wake = on_wake,
 					    .poke = on_poke };
 	b->dirt = 0xa5;
 	b->version = VMB_V6_0;
@@ -167,7 +168,8 @@ static void make(const struct bench *b, struct bench_message *m, uint32_t type, 
 	m->len = (uint32_t)len;
 	m->connection = 0;
 	while ((name = va_arg(fields, const char *)))
-		cr_assert_eq(vmb_message_set(m->bytes, m->len, version, 0, name, va_arg(fields, uint64_t)), 0, "%u.%s", type, name);
+		cr_assert_eq(vmb_message_set(m->bytes, m->len, version, 0, name, va_arg(fields, uint64_t)), 0, "%u.%s", type,
+			name);
 }
 
 void bench_make(const struct bench *b, struct bench_message *m, uint32_t type, ...)
@@ -297,7 +299,8 @@ static void host_contact(struct bench *b, const struct bench_message *m)
 		return;
 	}
 	b->negotiated = v;
-	reply(b, VERSION_RESPONSE, "version_supported", 1ull, "connection_state", status_for(b, CONTACT) ? 2ull : 0ull, "selected",
+	reply(b, VERSION_RESPONSE, "version_supported", 1ull, "connection_state", status_for(b, CONTACT) ? 2ull : 0ull,
+		"selected",
 	      (uint64_t)(v >= VMB_V5_0 ? b->selected : v), NULL);
 	r = &b->reply[b->replies - 1];
 	cr_assert_eq(r->len, v >= VMB_V6_0 ? 20 : 16);
@@ -311,14 +314,18 @@ static void host_data(struct bench *b, struct bench_gpadl *d, const uint8_t *dat
 {
 	cr_assert_eq(bytes % 8, 0);
 	for (uint32_t i = 0; i < bytes / 8 && !(b->fail_arrived && d->got == d->words); i++) {
+		uint64_t word;
+
+		memcpy(&word, data + 8 * i, 8);
 		if (d->got < 4)
-			memcpy(&d->first[d->got], data + 8 * i, 8);
-		d->got++;
+			d->first[d->got] = word;
+		d->sum += word * ++d->got;
 	}
 	cr_assert(d->got <= d->words, "a list has more words than announced");
 	if (d->got < d->words || !answers(b, GPADL_HEADER))
 		return;
-	reply(b, GPADL_CREATED, "channel_id", (uint64_t)d->channel, "gpadl_id", (uint64_t)d->id, "status", status_for(b, GPADL_HEADER), NULL);
+	reply(b, GPADL_CREATED, "channel_id", (uint64_t)d->channel, "gpadl_id", (uint64_t)d->id, "status", status_for(b,
+		GPADL_HEADER), NULL);
 	if (status_for(b, GPADL_HEADER))
 		memset(d, 0, sizeof *d);
 	else
@@ -363,7 +370,8 @@ static void host_teardown(struct bench *b, const struct bench_message *m)
 		return;
 	cr_assert(d && d->created && !d->tearing, "a teardown of a list that is not there, or the second one");
 	cr_assert_eq(d->channel, bench_number(m, b, "channel_id"));
-	cr_assert(!b->id[d->channel].open || d->first[0] != ((uint64_t)BENCH_PAGES * VMB_PAGE), "teardown of the ring before close");
+	cr_assert(!b->id[d->channel].open || d->first[0] != ((uint64_t)BENCH_PAGES * VMB_PAGE),
+		"teardown of the ring before close");
 	d->tearing = 1;
 	if (!answers(b, GPADL_TEARDOWN))
 		return;
@@ -563,7 +571,8 @@ const struct vmb_event *bench_expect(struct bench *b, uint32_t kind, int status)
 
 void bench_quiet(struct bench *b)
 {
-	cr_assert_eq(b->taken, b->told, "event %u, status %d, is not expected", b->events[b->taken].kind, b->events[b->taken].status);
+	cr_assert_eq(b->taken, b->told, "event %u, status %d, is not expected", b->events[b->taken].kind,
+		b->events[b->taken].status);
 }
 
 const struct vmb_event *bench_until(struct bench *b, uint32_t kind)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A guest end on a bench: it records what the guest posts, signals, wakes and pokes, and feeds it raw messages. A small scripted host answers
- * by itself as far as a test lets it, and judges: every message must have the exact size and form of its version, and must be one that
- * a guest may send in that state (control-plane.md 17.2, gpadl.md 5). A message that breaks a rule fails the test.
+ * A guest end on a bench: it records what the guest posts, signals, wakes and pokes, and feeds it raw messages. A small
+ * scripted host answers by itself as far as a test lets it, and judges: every message must have the exact size and form of its
+ * version, and must be one that a guest may send in that state (control-plane.md 17.2, gpadl.md 5). A message that breaks a
+ * rule fails the test.
  */
 #ifndef TEST_GUESTBENCH_H
 #define TEST_GUESTBENCH_H
@@ -14,8 +15,10 @@ enum { BENCH_POSTS = 4096, BENCH_EVENTS = 16384, BENCH_REPLIES = 8192, BENCH_IDS
 
 /* Message types, as the wire has them. */
 enum {
-	OFFER = 1, RESCIND, REQUEST_OFFERS, ALL_OFFERS, OPEN, OPEN_RESULT, CLOSE, GPADL_HEADER, GPADL_BODY, GPADL_CREATED, GPADL_TEARDOWN,
-	GPADL_TORNDOWN, RELEASED, CONTACT, VERSION_RESPONSE, UNLOAD, UNLOAD_COMPLETE, TL_RESULT = 23, MODIFY = 22, MODIFY_RESPONSE = 24,
+	OFFER = 1, RESCIND, REQUEST_OFFERS, ALL_OFFERS, OPEN, OPEN_RESULT, CLOSE, GPADL_HEADER, GPADL_BODY, GPADL_CREATED,
+		GPADL_TEARDOWN,
+	GPADL_TORNDOWN, RELEASED, CONTACT, VERSION_RESPONSE, UNLOAD, UNLOAD_COMPLETE, TL_RESULT = 23, MODIFY = 22,
+		MODIFY_RESPONSE = 24,
 };
 #define BIT(type) (1u << (type))
 
@@ -39,6 +42,7 @@ struct bench_gpadl {
 	uint32_t words, got, ranges; /* of its list */
 	int created, tearing;
 	uint64_t first[4];           /* words */
+	uint64_t sum;                /* of each word times its number, from 1 */
 };
 
 struct bench_open { /* a channel that a test has opened */
@@ -103,7 +107,8 @@ void bench_free(struct bench *b);
 struct bench *bench_connected(uint32_t version); /* new, init, connect at this version, offers done; events taken */
 struct bench *bench_offered(uint32_t version, uint32_t id); /* and one offer seen */
 
-/* Build a message of the version in force and queue it, or give it to the guest at once. Pairs of field name and value, then NULL. */
+/* Build a message of the version in force and queue it, or give it to the guest at once. Pairs of field name and value, then
+ * NULL. */
 void bench_make(const struct bench *b, struct bench_message *m, uint32_t type, ...);
 void bench_say(struct bench *b, uint32_t type, ...);
 void bench_feed(struct bench *b, const struct bench_message *m);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A driver on the bench that does all a guest can do with one device: it opens it, makes two page lists, moves the interrupt, destroys a list,
- * closes, opens again, closes, releases, and disconnects. It goes on tick by tick: a tick gives the guest one message or pulls one event.
- * So a test can do something else at any moment of this life, and whatever happens then, the rules of driver_end must hold.
+ * A driver on the bench that does all a guest can do with one device: it opens it, makes two page lists, moves the interrupt,
+ * destroys a list, closes, opens again, closes, releases, and disconnects. It goes on tick by tick: a tick gives the guest one
+ * message or pulls one event. So a test can do something else at any moment of this life, and whatever happens then, the rules
+ * of driver_end must hold.
  */
 #ifndef TEST_GUESTDRIVER_H
 #define TEST_GUESTDRIVER_H
@@ -40,8 +41,8 @@ void driver_run(struct driver *d);           /* until nothing is left */
 void driver_disconnect(struct driver *d);    /* if that can be done now */
 void driver_close(struct driver *d);
 void driver_release(struct driver *d);
-/* Disconnect, if not yet, and demand: every open ended with EV_CLOSED, every list with its last event, every offer with EV_GONE, nothing
- * is left. leaks: whether some may have been told. Frees all. */
+/* Disconnect, if not yet, and demand: every open ended with EV_CLOSED, every list with its last event, every offer with EV_GONE,
+ * nothing is left. leaks: whether some may have been told. Frees all. */
 void driver_end(struct driver *d, int leaks);
 
 #endif /* TEST_GUESTDRIVER_H */

@@ -254,6 +254,16 @@ int hb_words(uint32_t type, unsigned n, ...)
 	return r;
 }
 
+void hb_ones(uint32_t type)
+{
+	uint8_t msg[8 + 160] = { 0 };
+
+	put32(msg, type);
+	for (unsigned i = 0; i < 40; i++)
+		put32(msg + 8 + 4 * i, 1);
+	cr_assert_eq(hb_post(1, msg, sizeof msg), VMB_HV_SUCCESS);
+}
+
 void hb_contact_bytes(uint8_t out[56], uint32_t version, uint32_t vp)
 {
 	memset(out, 0, 56);
@@ -381,7 +391,7 @@ uint32_t hb_poll(void)
 	cr_assert_eq(hb->ev.deadline, UINT64_MAX);
 	cr_assert_eq(r == VMB_YES, hb->ev.kind != 0);
 	if (r)
-		note("event %u ch %x status %d gpadl %x flags %u\n", hb->ev.kind, hb->ev.ch, hb->ev.status, hb->ev.gpadl, hb->ev.flags);
+		note("event %u ch %x status %d gpadl %x\n", hb->ev.kind, hb->ev.ch, hb->ev.status, hb->ev.gpadl);
 	return hb->ev.kind;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A host end on a bench: a scripted guest made of raw messages on one side, a recorder of every callback on the other. Nothing here
- * knows the protocol but the offsets of what it writes. One bench at a time may be the current one; all calls are about that.
+ * A host end on a bench: a scripted guest made of raw messages on one side, a recorder of every callback on the other. Nothing
+ * here knows the protocol but the offsets of what it writes. One bench at a time may be the current one; all calls are about
+ * that.
  */
 #ifndef TEST_BUS_HOSTBENCH_H
 #define TEST_BUS_HOSTBENCH_H
@@ -64,6 +65,7 @@ vmb_handle hb_handle(unsigned n); /* of what hb_start offered */
 /* ---- the guest's hypercalls */
 int hb_post(uint32_t connection, const void *payload, uint32_t len);
 int hb_words(uint32_t type, unsigned n, ...);    /* type, then n words; through connection 1; must be accepted */
+void hb_ones(uint32_t type);                      /* 40 words, each 1 */
 void hb_contact(uint32_t version);                /* connection 1; pages 0, but an interrupt page below 2.4 */
 void hb_contact_bytes(uint8_t out[56], uint32_t version, uint32_t vp);
 void hb_connect(uint32_t version);                /* contact, checked answer, request, checked offers read */

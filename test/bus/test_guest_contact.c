@@ -105,7 +105,7 @@ Test(guest_contact, each_refusal_pattern_ends_where_the_host_says_yes)
 		respond(b, v, 1, 0, v >= VMB_V5_0 ? 0x123456 : v, v >= VMB_V6_0 ? 20 : 16);
 		cr_assert_eq(bench_posted(b, REQUEST_OFFERS)->connection, v >= VMB_V5_0 ? 0x123456u : 1u);
 		bench_poll(b);
-		bench_expect(b, VMB_EV_CONNECTED, 0);
+		cr_assert_eq(bench_expect(b, VMB_EV_CONNECTED, 0)->peer_status, 0);
 		cr_assert_eq(bench_info(b).version, v);
 		cr_assert_eq(bench_info(b).features, 0);
 		cr_assert_eq(bench_info(b).state, VMB_BUS_CONNECTED);
@@ -332,6 +332,20 @@ Test(guest_contact, silence_ends_the_attempt_after_connect_ms)
 	bench_free(b);
 }
 
+Test(guest_contact, a_deadline_pokes_nothing_else_does)
+{
+	for (uint32_t ms = 0; ms < 2; ms++) {
+		struct bench *b = bench_new();
+
+		b->off = 1;
+		b->cfg.connect_ms = ms;
+		bench_init(b);
+		cr_assert_eq(vmb_guest_connect(b->g), 0);
+		cr_assert_eq(b->pokes, ms);
+		bench_free(b);
+	}
+}
+
 Test(guest_contact, each_version_has_connect_ms_of_its_own)
 {
 	struct bench *b = bench_new();
@@ -365,11 +379,22 @@ Test(guest_contact, without_a_clock_or_a_limit_nothing_times_out)
 	bench_free(b);
 }
 
+/* bits of `pages`: interrupt page, monitor pages */
 Test(guest_contact, disconnect_while_negotiating_gives_up)
 {
-	for (int pages = 0; pages < 2; pages++) {
-		struct bench *b = by_hand(pages);
+	for (int pages = 0; pages < 4; pages++) {
+		struct bench *b = bench_new();
 
+		b->off = 1;
+		bench_old_pages(b);
+		if (!(pages & 1))
+			b->cfg.interrupt_gpa = 0, b->cfg.interrupt_page = NULL;
+		if (!(pages & 2)) {
+			memset(b->cfg.monitor_gpa, 0, sizeof b->cfg.monitor_gpa);
+			memset(b->cfg.monitor_page, 0, sizeof b->cfg.monitor_page);
+		}
+		bench_init(b);
+		cr_assert_eq(vmb_guest_connect(b->g), 0);
 		cr_assert_eq(vmb_guest_disconnect(b->g), 0);
 		bench_poll(b);
 		bench_expect(b, VMB_EV_DISCONNECTED, pages ? VMB_ELEAK : 0); /* the host may have the pages now */
@@ -416,6 +441,87 @@ Test(guest_contact, a_connect_drops_what_the_last_one_would_have_said)
 	bench_free(b);
 }
 
+Test(guest_contact, what_one_attempt_heard_says_nothing_about_the_next)
+{
+	struct bench *b = by_hand(0);
+
+	for (int i = 0; i < MODERN; i++)
+		respond(b, 0, 1, 1, 1, 20);
+	bench_poll(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_CONNECTED, VMB_EREFUSED)->peer_status, 1);
+	cr_assert_eq(vmb_guest_connect(b->g), 0);
+	for (int i = 0; i < MODERN; i++)
+		respond(b, 0, 0, 0, 0, 16);
+	bench_poll(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_CONNECTED, VMB_EVERSION)->peer_status, 0);
+	bench_free(b);
+}
+
+/* The hypervisor is busy when the next version, or the next attempt, is to be posted: nothing that comes meanwhile is an
+ * answer to it. */
+Test(guest_contact, an_answer_to_the_last_version_is_none_to_the_next)
+{
+	struct bench *b = bench_new();
+
+	b->off = 1;
+	b->now = 1;
+	b->cfg.connect_ms = 100;
+	b->cfg.max_version = b->cfg.min_version = VMB_V5_3;
+	b->fail_at = 1;
+	b->fail_count = 1000;
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	bench_init(b);
+	cr_assert_eq(vmb_guest_connect(b->g), 0);
+	bench_poll(b);
+	bench_wait(b, 100);
+	bench_expect(b, VMB_EV_CONNECTED, VMB_ETIMEDOUT);
+	cr_assert_eq(vmb_guest_connect(b->g), 0);
+	respond(b, VMB_V5_3, 1, 0, 1, 16);
+	cr_assert_eq(bench_info(b).dropped, 1);
+	bench_free(b);
+
+	b = bench_new();
+	b->off = 1;
+	b->now = 1;
+	b->cfg.connect_ms = 100;
+	b->fail_at = 1;
+	b->fail_count = 3;
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	bench_init(b);
+	cr_assert_eq(vmb_guest_connect(b->g), 0);
+	bench_poll(b);
+	bench_wait(b, 99);
+	respond(b, VMB_V6_0, 0, 0, 0, 16);
+	respond(b, VMB_V6_0, 1, 0, 1, 20);
+	cr_assert_eq(bench_info(b).dropped, 1);
+	for (int i = 0; i < 10; i++)
+		bench_wait(b, 1); /* the first version's time is over, the second's has begun just now */
+	bench_wait(b, 90);
+	bench_quiet(b);
+	respond(b, VMB_V5_3, 1, 0, 1, 16);
+	bench_poll(b);
+	bench_expect(b, VMB_EV_CONNECTED, 0);
+	bench_free(b);
+}
+
+Test(guest_contact, what_was_not_told_before_a_disconnect_is_not_told_after_it)
+{
+	struct bench *b = bench_new();
+
+	b->offers[0] = 5;
+	b->offer_count = 1;
+	bench_init(b);
+	cr_assert_eq(vmb_guest_connect(b->g), 0);
+	bench_answer(b);
+	bench_answer(b);
+	cr_assert_eq(bench_info(b).state, VMB_BUS_RUNNING);
+	cr_assert_eq(vmb_guest_disconnect(b->g), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_DISCONNECTED, 0);
+	bench_quiet(b);
+	bench_free(b);
+}
+
 Test(guest_contact, offers_that_cannot_be_asked_for_are_done)
 {
 	struct bench *b = bench_new();
@@ -431,6 +537,10 @@ Test(guest_contact, offers_that_cannot_be_asked_for_are_done)
 	cr_assert_eq(vmb_guest_disconnect(b->g), 0);
 	bench_run(b);
 	bench_expect(b, VMB_EV_DISCONNECTED, 0);
+	cr_assert_eq(vmb_guest_connect(b->g), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_CONNECTED, 0);
+	bench_expect(b, VMB_EV_OFFERS_DONE, 0);
 	bench_free(b);
 }
 

@@ -7,15 +7,19 @@
 
 TestSuite(guest_gpadl, .timeout = 60);
 
-static uint64_t words[8192];
+static uint64_t words[8192], sum; /* of the last list, as the bench reckons it */
 
+/* Pages that no list had before. */
 static struct vmb_list list_of(uint32_t pages)
 {
+	static uint64_t pfn = 0x100000;
 	struct vmb_list list = { words, pages + 1, 1 };
 
-	words[0] = VMB_RANGE(pages * VMB_PAGE, 0);
-	for (uint32_t i = 0; i < pages; i++)
-		words[1 + i] = 0x100000 + i;
+	words[0] = sum = VMB_RANGE(pages * VMB_PAGE, 0);
+	for (uint32_t i = 0; i < pages; i++) {
+		words[1 + i] = pfn++;
+		sum += words[1 + i] * (i + 2);
+	}
 	return list;
 }
 
@@ -89,8 +93,10 @@ Test(guest_gpadl, pitfall_gpadl_5_lists_above_the_wires_limit_are_refused)
 Test(guest_gpadl, what_is_no_list_is_refused)
 {
 	static const struct { uint64_t words[3]; uint32_t count, ranges; } bad[] = {
-		{ { VMB_RANGE(0, 0), 1 }, 2, 1 },           { { VMB_RANGE(1, 4096), 1 }, 2, 1 },  { { VMB_RANGE(8192, 0), 1 }, 2, 1 },
-		{ { VMB_RANGE(4096, 0), 1 }, 2, 2 },        { { VMB_RANGE(4096, 0), 1 }, 2, 0 },  { { VMB_RANGE(4096, 0), 1 }, 0, 1 },
+		{ { VMB_RANGE(0, 0), 1 }, 2, 1 },           { { VMB_RANGE(1, 4096), 1 }, 2, 1 },  { { VMB_RANGE(8192, 0), 1 },
+			2, 1 },
+		{ { VMB_RANGE(4096, 0), 1 }, 2, 2 },        { { VMB_RANGE(4096, 0), 1 }, 2, 0 },  { { VMB_RANGE(4096, 0), 1 },
+			0, 1 },
 		{ { VMB_RANGE(0xffffffff, 0), 1 }, 2, 1 },  { { VMB_RANGE(4096, 0), 1 }, 1, 1 },
 	};
 	struct bench *b = bench_offered(VMB_V5_3, 5);
@@ -132,14 +138,15 @@ Test(guest_gpadl, the_list_is_copied)
 	memset(words, 0xee, sizeof words);
 	bench_run(b);
 	bench_expect(b, VMB_EV_GPADL, 0);
-	cr_assert_eq(b->gpadl[0].first[1], 0x100000);
+	cr_assert_eq(b->gpadl[0].sum, sum);
 	bench_free(b);
 }
 
 Test(guest_gpadl, the_arena_bounds_what_is_being_announced_not_what_lives)
 {
 	struct bench *b = bench_new();
-	uint32_t id[8];
+	uint64_t want[3];
+	uint32_t id[8], found = 0;
 
 	b->cfg.max_channels = 1;
 	b->cfg.max_gpadls = 8;
@@ -154,22 +161,26 @@ Test(guest_gpadl, the_arena_bounds_what_is_being_announced_not_what_lives)
 	b->fail_at = b->attempts;
 	b->fail_status = VMB_HV_NO_BUFFERS;
 	cr_assert_eq(create(b, 40, &id[0]), 0);
+	want[0] = sum;
 	cr_assert_eq(create(b, 40, &id[1]), 0);
 	cr_assert_eq(create(b, 40, &id[2]), VMB_ENOSPACE);
 	cr_assert_eq(create(b, 20, &id[2]), 0);
+	want[1] = sum;
 	cr_assert_eq(vmb_guest_gpadl_destroy(b->g, id[1]), 0); /* a hole in the middle */
 	bench_poll(b);
 	bench_expect(b, VMB_EV_GPADL_DOWN, 0);
 	cr_assert_eq(create(b, 38, &id[1]), 0);
+	want[2] = sum;
 	b->fail_count = 0;
 	bench_run(b);
 	for (int i = 0; i < 3; i++)
 		bench_expect(b, VMB_EV_GPADL, 0);
 	for (int i = 0; i < 3; i++) { /* each list is whole */
 		cr_assert_eq(b->gpadl[i].got, b->gpadl[i].words);
-		for (int k = 1; k < 4; k++)
-			cr_assert_eq(b->gpadl[i].first[k], 0x100000u + (unsigned)k - 1);
+		for (int k = 0; k < 3; k++)
+			found += b->gpadl[i].sum == want[k];
 	}
+	cr_assert_eq(found, 3);
 	for (int i = 3; i < 8; i++) {
 		cr_assert_eq(create(b, 100, &id[i]), 0);
 		bench_run(b);
@@ -220,6 +231,34 @@ Test(guest_gpadl, ids_are_unique_and_never_0)
 	}
 	cr_assert_eq(seen, 2000);
 	cr_assert_eq(bench_info(b).gpadls, 3);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(vmb_guest_gpadl_destroy(b->g, kept[i]), 0);
+	bench_free(b);
+}
+
+Test(guest_gpadl, events_carry_the_user_of_the_open_channel)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+	uint32_t one, two;
+
+	bench_opened(b, b->open[0].handle, 0);
+	cr_assert_eq(create(b, 1, &one), 0);
+	cr_assert_eq(create(b, 1, &two), 0);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_GPADL, 0)->user, 1);
+	cr_assert_eq(bench_expect(b, VMB_EV_GPADL, 0)->user, 1);
+	cr_assert_eq(vmb_guest_gpadl_destroy(b->g, one), 0);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_GPADL_DOWN, 0)->user, 1);
+	cr_assert_eq(vmb_guest_close(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_CLOSED, 0)->user, 1);
+	cr_assert_eq(vmb_guest_gpadl_destroy(b->g, two), 0);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_GPADL_DOWN, 0)->user, 0, "what the number stood for may be freed by now");
+	cr_assert_eq(vmb_guest_release(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_GONE, 0)->user, 0);
 	bench_free(b);
 }
 
@@ -270,6 +309,8 @@ Test(guest_gpadl, after_a_release_its_lists_go_down_one_event_each)
 	cr_assert_eq(create(b, 3, &id[2]), 0);       /* not answered */
 	cr_assert_eq(vmb_guest_release(b->g, b->open[0].handle), 0);
 	cr_assert_eq(create(b, 3, &id[2]), VMB_ESTATE);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(vmb_guest_gpadl_destroy(b->g, id[i]), VMB_ENOENT, "going already");
 	bench_run(b);
 	for (int i = 0; i < 3; i++)
 		bench_expect(b, VMB_EV_GPADL_DOWN, 0);
@@ -293,6 +334,38 @@ Test(guest_gpadl, a_failed_one_that_was_not_told_goes_down_with_the_release)
 	bench_expect(b, VMB_EV_GONE, 0);
 	bench_quiet(b);
 	bench_free(b);
+}
+
+/* gpadl.md 7.6 */
+Test(guest_gpadl, pitfall_gpadl_17_device_lists_go_before_close_below_4_0_and_after_it_from_4_0_on)
+{
+	uint32_t v;
+
+	for (uint32_t i = 0; (v = vmb_version_at(i)) != 0; i++) {
+		struct bench *b = bench_offered(v, 5);
+		uint32_t id, ring;
+
+		bench_opened(b, b->open[0].handle, 0);
+		ring = b->gpadl[0].id;
+		cr_assert_eq(create(b, 3, &id), 0);
+		bench_run(b);
+		bench_expect(b, VMB_EV_GPADL, 0);
+		b->read = b->posted;
+		cr_assert_eq(vmb_guest_release(b->g, b->open[0].handle), 0);
+		bench_run(b);
+		if (v < VMB_V4_0) {
+			cr_assert_eq(bench_number(bench_posted(b, GPADL_TEARDOWN), b, "gpadl_id"), id);
+			bench_posted(b, CLOSE);
+			cr_assert_eq(bench_number(bench_posted(b, GPADL_TEARDOWN), b, "gpadl_id"), ring);
+		} else {
+			bench_posted(b, CLOSE);
+			bench_posted(b, GPADL_TEARDOWN);
+			bench_posted(b, GPADL_TEARDOWN);
+		}
+		bench_posted(b, RELEASED);
+		bench_posted_none(b);
+		bench_free(b);
+	}
 }
 
 /* gpadl.md 7.7: once rescinded, a list that lives needs no TEARDOWN. */
@@ -395,7 +468,8 @@ Test(guest_gpadl, what_is_no_ring_is_refused)
 {
 	struct bench *b = with_memory();
 	struct vmb_channel_config cfg = { .size = sizeof cfg };
-	const struct vmb_open good = { .size = sizeof good, .tx_pages = 2, .rx_pages = 2, .ring_gpa = 0x1000000, .ring = b->open[0].ring };
+	const struct vmb_open good = { .size = sizeof good, .tx_pages = 2, .rx_pages = 2, .ring_gpa = 0x1000000,
+		.ring = b->open[0].ring };
 	uint64_t pfns[4] = { 1, 2, 3, 4 };
 	struct vmb_open open;
 

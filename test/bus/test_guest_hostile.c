@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A host that lies: each check of control-plane.md 20.2 and gpadl.md 8, and the guest's pitfalls of control-plane.md 21 that are not tested
- * elsewhere; then any bytes at all. (28, 29, 38: test_guest_moments; 30: test_guest_interrupt; 35, 40: _gpadl, _post; 39: _interrupt; 44, 45: _contact.)
+ * A host that lies: each check of control-plane.md 20.2 and gpadl.md 8, and the guest's pitfalls of control-plane.md 21 that
+ * are not tested elsewhere; then any bytes at all. (28, 29, 38: test_guest_moments; 30: test_guest_interrupt; 35, 40: _gpadl,
+ * _post; 39: _interrupt; 44, 45: _contact.)
  */
 #include "guestdriver.h"
 
@@ -175,6 +176,20 @@ Test(guest_hostile, rescinds_of_unknown_and_released_ids_are_ignored)
 	bench_free(b);
 }
 
+Test(guest_hostile, a_second_rescind_is_dropped)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+
+	bench_rescind(b, 5);
+	bench_rescind(b, 5);
+	bench_rescind(b, 5);
+	cr_assert_eq(bench_info(b).dropped, 2);
+	bench_poll(b);
+	bench_expect(b, VMB_EV_RESCINDED, 0);
+	bench_quiet(b);
+	bench_free(b);
+}
+
 Test(guest_hostile, replies_nobody_waits_for_are_counted)
 {
 	struct bench *b = bench_offered(VMB_V5_3, 5);
@@ -183,7 +198,8 @@ Test(guest_hostile, replies_nobody_waits_for_are_counted)
 
 	b->read = b->posted;
 	for (uint32_t k = 0; k < 100; k++) { /* the right ids, and others, at a time when none is due */
-		bench_say(b, GPADL_CREATED, "channel_id", (uint64_t)(5 + k % 2), "gpadl_id", (uint64_t)(id + k - 50), "status", (uint64_t)k, NULL);
+		bench_say(b, GPADL_CREATED, "channel_id", (uint64_t)(5 + k % 2), "gpadl_id", (uint64_t)(id + k - 50),
+			"status", (uint64_t)k, NULL);
 		bench_say(b, GPADL_TORNDOWN, "gpadl_id", (uint64_t)(id + k - 50), NULL);
 		bench_say(b, OPEN_RESULT, "channel_id", 5ull, "open_id", (uint64_t)k, "status", (uint64_t)k % 2, NULL);
 		bench_say(b, MODIFY_RESPONSE, "channel_id", (uint64_t)k, NULL);
@@ -238,7 +254,8 @@ Test(guest_hostile, open_results_must_name_the_right_open)
 	bench_quiet(b);
 	cr_assert_eq(bench_info(b).late_answers, 98);
 	bench_say(b, OPEN_RESULT, "channel_id", 5ull, "open_id", (uint64_t)open_id, NULL);
-	bench_say(b, OPEN_RESULT, "channel_id", 5ull, "open_id", (uint64_t)open_id, "status", 1ull, NULL); /* the second changes nothing */
+	/* the second changes nothing */
+	bench_say(b, OPEN_RESULT, "channel_id", 5ull, "open_id", (uint64_t)open_id, "status", 1ull, NULL);
 	bench_poll(b);
 	bench_expect(b, VMB_EV_OPENED, 0);
 	bench_quiet(b);
@@ -257,7 +274,8 @@ Test(guest_hostile, any_status_but_0_is_a_refusal)
 		cr_assert_eq(bench_open(b, b->open[0].handle, 0), 0);
 		bench_run(b);
 		b->id[5].opening = 0;
-		bench_say(b, OPEN_RESULT, "channel_id", 5ull, "open_id", (uint64_t)b->id[5].open_id, "status", (uint64_t)statuses[i], NULL);
+		bench_say(b, OPEN_RESULT, "channel_id", 5ull, "open_id", (uint64_t)b->id[5].open_id, "status",
+			(uint64_t)statuses[i], NULL);
 		bench_poll(b);
 		cr_assert_eq(bench_expect(b, VMB_EV_OPENED, VMB_EREFUSED)->peer_status, statuses[i]);
 		cr_assert_eq(vmb_guest_close(b->g, b->open[0].handle), 0);
@@ -450,7 +468,8 @@ static int draw_answer(struct bench *b, struct bench_message *m)
 {
 	const struct bench_message *q = &b->posts[b->posted - 1 - draw(b->posted < 4 ? b->posted : 4)];
 	static const uint8_t answer[30] = { [CONTACT] = VERSION_RESPONSE, [GPADL_HEADER] = GPADL_CREATED, [OPEN] = OPEN_RESULT,
-					    [GPADL_BODY] = GPADL_CREATED, [GPADL_TEARDOWN] = GPADL_TORNDOWN, [MODIFY] = MODIFY_RESPONSE,
+					    [GPADL_BODY] = GPADL_CREATED, [GPADL_TEARDOWN] = GPADL_TORNDOWN,
+					    	[MODIFY] = MODIFY_RESPONSE,
 					    [UNLOAD] = UNLOAD_COMPLETE };
 
 	if (!answer[q->bytes[0]])
@@ -489,7 +508,9 @@ static void draw_message(struct bench *b, struct bench_message *m)
 	memset(m->bytes, 0, 8);
 	m->bytes[0] = types[draw(sizeof types)];
 	for (uint32_t at = 8; at < 20; at += 4) {
-		word = draw(4) ? draw(8) : draw(3) ? 0xe1e10 + draw(1 + bench_info(b).gpadls + (uint32_t)b->user) : draw(0xffffffff);
+		word = draw(3) ? 0xe1e10 + draw(1 + bench_info(b).gpadls + (uint32_t)b->user) : draw(0xffffffff);
+		if (draw(4))
+			word = draw(8);
 		memcpy(m->bytes + at, &word, 4);
 	}
 	if (m->bytes[0] == OFFER) {

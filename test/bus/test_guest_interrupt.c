@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* Interrupts and signals: event flags, the interrupt page both ways, monitor bits, and the slot. control-plane.md 9, ring.md 10.4 */
+/* Interrupts and signals: event flags, the interrupt page both ways, monitor bits, and the slot. control-plane.md 9, ring.md
+ * 10.4 */
 #include "guestbench.h"
 
 #include <string.h>
@@ -85,6 +86,12 @@ Test(guest_interrupt, without_a_connection_flags_are_left_alone)
 	cr_assert_eq(interrupt(b, &p), VMB_YES);
 	cr_assert_eq(p.flags[0], 0xff);
 	cr_assert_eq(bench_info(b).stray_events, 0);
+	bench_free(b);
+	b = bench_connected(VMB_V5_3);
+	cr_assert_eq(vmb_guest_disconnect(b->g), 0);
+	bench_run(b);
+	cr_assert_eq(interrupt(b, &p), VMB_YES);
+	cr_assert_eq(p.flags[0], 0xff);
 	bench_free(b);
 }
 
@@ -321,7 +328,8 @@ static struct bench *with_offer(uint32_t version, int old_pages, int monitor, in
 	cr_assert_eq(vmb_guest_connect(b->g), 0);
 	bench_run(b);
 	b->taken = b->told;
-	bench_make(b, &m, OFFER, "channel_id", 9ull, "monitor_id", (uint64_t)(monitor & 0xff), "monitor_allocated", monitor < 256 ? 1ull : 0ull,
+	bench_make(b, &m, OFFER, "channel_id", 9ull, "monitor_id", (uint64_t)(monitor & 0xff), "monitor_allocated",
+		monitor < 256 ? 1ull : 0ull,
 		   "is_dedicated", (uint64_t)dedicated, "connection_id", 0x2009ull, NULL);
 	b->id[9].offered = 1;
 	bench_feed(b, &m);
@@ -408,7 +416,8 @@ Test(guest_interrupt, hypercalls_where_monitoring_cannot_be)
 Test(guest_interrupt, a_polled_channel_has_no_target_and_no_monitoring)
 {
 	struct bench *b = bench_new();
-	struct vmb_open open = { .size = sizeof open, .tx_pages = 2, .rx_pages = 2, .target_vp = VMB_VP_NONE, .ring_gpa = 0x1000000 };
+	struct vmb_open open = { .size = sizeof open, .tx_pages = 2, .rx_pages = 2, .target_vp = VMB_VP_NONE,
+		.ring_gpa = 0x1000000 };
 	struct vmb_channel_config cfg = { .size = sizeof cfg };
 	struct bench_message m;
 	vmb_handle h;

@@ -40,8 +40,10 @@ Test(guest_misuse, configs_are_checked)
 	REFUSED((cfg.interrupt_page = page, cfg.interrupt_gpa = 0x1000, cfg.max_version = VMB_V1_1), 0);
 	REFUSED((cfg.monitor_page[0] = page, cfg.monitor_gpa[0] = 0x1000), VMB_EINVAL); /* one of two */
 	REFUSED((cfg.monitor_page[0] = page, cfg.monitor_gpa[0] = 0x1000, cfg.monitor_page[1] = two), VMB_EINVAL);
-	REFUSED((cfg.monitor_page[0] = page, cfg.monitor_gpa[0] = 0x1000, cfg.monitor_page[1] = two, cfg.monitor_gpa[1] = 0x2001), VMB_EINVAL);
-	REFUSED((cfg.monitor_page[0] = page, cfg.monitor_gpa[0] = 0x1000, cfg.monitor_page[1] = two, cfg.monitor_gpa[1] = 0x2000), 0);
+	REFUSED((cfg.monitor_page[0] = page, cfg.monitor_gpa[0] = 0x1000, cfg.monitor_page[1] = two,
+		cfg.monitor_gpa[1] = 0x2001), VMB_EINVAL);
+	REFUSED((cfg.monitor_page[0] = page, cfg.monitor_gpa[0] = 0x1000, cfg.monitor_page[1] = two,
+		cfg.monitor_gpa[1] = 0x2000), 0);
 	cr_assert_eq(vmb_guest_storage(NULL, &need), VMB_EINVAL);
 	cr_assert_eq(vmb_guest_storage(&good, NULL), VMB_EINVAL);
 	bench_free(b);
@@ -219,7 +221,8 @@ Test(guest_misuse, a_channel_that_must_be_given_back_is_not_opened)
 	cr_assert_eq(bench_info(b).attached, 1);
 	{
 		struct vmb_channel_config cfg = { .size = sizeof cfg };
-		struct vmb_open open = { .size = sizeof open, .tx_pages = 2, .rx_pages = 2, .ring_gpa = 0x1000, .ring = b->open[0].ring };
+		struct vmb_open open = { .size = sizeof open, .tx_pages = 2, .rx_pages = 2, .ring_gpa = 0x1000,
+			.ring = b->open[0].ring };
 		struct vmb_channel *ch;
 
 		cr_assert_eq(vmb_guest_open(b->g, h, b->open[0].mem, b->open[0].bytes, &cfg, &open, &ch), VMB_ESTATE);

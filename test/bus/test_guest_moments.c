@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Rescind, close, release, disconnect at every moment of a life: before the offer was seen, while lists are announced, between OPEN and its
- * result, open, closing, released; and in combination. control-plane.md 12.5, 17.2, gpadl.md 7. The bench judges every message.
+ * Rescind, close, release, disconnect at every moment of a life: before the offer was seen, while lists are announced, between
+ * OPEN and its result, open, closing, released; and in combination. control-plane.md 12.5, 17.2, gpadl.md 7. The bench judges
+ * every message.
  */
 #include "guestdriver.h"
 
@@ -55,7 +56,8 @@ Test(guest_moments, rescind_at_every_moment)
 			driver_run(d);
 			cr_assert_eq(d->offers, d->gones, "%s", d->trace);
 			if (offered)
-				cr_assert_eq(d->b->id[5].releases, 1, "moment %d: the id is released %d times", at, d->b->id[5].releases);
+				cr_assert_eq(d->b->id[5].releases, 1, "moment %d: the id is released %d times", at,
+					d->b->id[5].releases);
 			driver_end(d, 0);
 		}
 }
@@ -153,6 +155,36 @@ Test(guest_moments, two_things_at_two_moments)
 					things[two](d);
 					driver_end(d, 0);
 				}
+}
+
+/* The same while the hypervisor is busy: the n-th message and all behind it wait when the thing happens. */
+Test(guest_moments, things_while_a_message_waits)
+{
+	static void (*const things[])(struct driver *) = { rescind, driver_close, driver_release, driver_disconnect };
+	struct driver *plain = start(VMB_V5_3, 0);
+	uint32_t posts;
+
+	driver_run(plain);
+	posts = plain->b->attempts;
+	driver_end(plain, 0);
+	for (unsigned thing = 0; thing < 4; thing++)
+		for (uint32_t n = 0; n < posts; n++)
+			for (unsigned later = 0; later < 3; later++) {
+				struct driver *d = driver_new(VMB_V5_3);
+
+				d->b->fail_status = VMB_HV_NO_BUFFERS;
+				d->b->fail_count = 20;
+				d->b->fail_at = n;
+				bench_init(d->b);
+				cr_assert_eq(vmb_guest_connect(d->b->g), 0);
+				while (d->b->attempts <= n && driver_tick(d))
+					;
+				things[thing](d);
+				for (unsigned i = 0; i < later; i++)
+					driver_tick(d);
+				things[(thing + later) % 4](d);
+				driver_end(d, 0);
+			}
 }
 
 Test(guest_moments, refusals_at_every_question)

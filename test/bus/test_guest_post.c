@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * HvPostMessage fails at the n-th call, for every n, until a whole life passes: with the statuses that are worth another try everything ends as
- * if nothing had been; with the others something may be lost, but nothing hangs and no memory is called free that is not.
- * control-plane.md 1.2, gpadl.md 7.8
+ * HvPostMessage fails at the n-th call, for every n, until a whole life passes: with the statuses that are worth another try
+ * everything ends as if nothing had been; with the others something may be lost, but nothing hangs and no memory is called free
+ * that is not. control-plane.md 1.2, gpadl.md 7.8
  */
 #include "guestdriver.h"
 
@@ -68,7 +68,8 @@ Test(guest_post, a_message_that_arrived_although_the_post_failed)
 		for (uint32_t n = 0; n < 60; n++) {
 			struct driver *d = life(versions[v], 1, VMB_HV_TIMEOUT, n, 1, 1);
 
-			/* a refusal of the second header may be taken for that of the first: then the memory is not called free */
+			/* a refusal of the second header may be taken for that of the first: then the memory is not called
+			 * free */
 			driver_end(d, 1);
 		}
 }
@@ -281,5 +282,281 @@ Test(guest_post, several_lists_interleave_each_in_order)
 	}
 	cr_assert(next[0] == 4 && next[1] == 4 && next[2] == 4);
 	cr_assert_eq(changes, 12);
+	bench_free(b);
+}
+
+/* What an event sets going in the same poll counts for its deadline. */
+Test(guest_post, the_deadline_of_a_poll_is_that_after_its_event)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+	struct vmb_event ev;
+
+	bench_opened(b, b->open[0].handle, 0);
+	cr_assert_eq(vmb_guest_release(b->g, b->open[0].handle), 0);
+	bench_answer(b);
+	b->fail_count = 1;
+	b->fail_at = b->attempts;
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	b->pokes = 0;
+	cr_assert_eq(vmb_guest_poll(b->g, 1000, &ev), VMB_YES);
+	cr_assert_eq(ev.kind, VMB_EV_CLOSED);
+	cr_assert_eq(b->attempts, b->fail_at + 1, "the id is being released");
+	cr_assert_eq(ev.deadline, 1000 + 1000000);
+	cr_assert_eq(b->pokes, 0);
+	bench_free(b);
+}
+
+/* ---- messages that may have arrived, one by one */
+
+/* One channel, seen; the next post of this type fails with HV_STATUS_TIMEOUT, and the test is the host. */
+static struct bench *unsure(uint32_t type, int opened)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+
+	if (opened)
+		bench_opened(b, b->open[0].handle, 0);
+	b->off = 1;
+	b->fail_types = BIT(type);
+	b->fail_status = VMB_HV_TIMEOUT;
+	b->fail_at = b->attempts;
+	b->fail_count = 1;
+	b->read = b->posted;
+	return b;
+}
+
+Test(guest_post, a_list_created_before_its_end_is_not_trusted)
+{
+	struct bench *b = unsure(GPADL_BODY, 0);
+	uint64_t words[101] = { VMB_RANGE(100 * VMB_PAGE, 0) };
+	struct vmb_list list = { words, 101, 1 };
+	uint32_t id;
+
+	cr_assert_eq(vmb_guest_gpadl_create(b->g, b->open[0].handle, &list, &id), 0);
+	bench_posted(b, GPADL_HEADER);
+	/* one body twice, and words of another list's end */
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", (uint64_t)id, NULL);
+	bench_run(b);
+	bench_posted(b, GPADL_TEARDOWN);
+	bench_posted_none(b);
+	bench_quiet(b);
+	bench_say(b, GPADL_TORNDOWN, "gpadl_id", (uint64_t)id, NULL);
+	bench_poll(b);
+	bench_expect(b, VMB_EV_GPADL, VMB_EPLATFORM);
+	cr_assert_eq(vmb_guest_gpadl_destroy(b->g, id), VMB_ENOENT);
+	bench_free(b);
+}
+
+Test(guest_post, a_list_created_before_its_last_message_is_repeated_is_good)
+{
+	struct bench *b = unsure(GPADL_HEADER, 0);
+	uint64_t words[2] = { VMB_RANGE(VMB_PAGE, 0), 1 };
+	struct vmb_list list = { words, 2, 1 };
+	uint32_t id;
+
+	cr_assert_eq(vmb_guest_gpadl_create(b->g, b->open[0].handle, &list, &id), 0);
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", (uint64_t)id, NULL);
+	bench_run(b);
+	bench_posted_none(b);
+	bench_expect(b, VMB_EV_GPADL, 0);
+	bench_free(b);
+}
+
+/* gpadl.md 5.2: a second header is refused, the first list lives. */
+Test(guest_post, the_refusal_of_a_header_that_came_twice_proves_nothing)
+{
+	struct bench *b = unsure(GPADL_HEADER, 0);
+	uint64_t words[2] = { VMB_RANGE(VMB_PAGE, 0), 1 };
+	struct vmb_list list = { words, 2, 1 };
+	uint32_t id;
+
+	cr_assert_eq(vmb_guest_gpadl_create(b->g, b->open[0].handle, &list, &id), 0);
+	bench_run(b);
+	bench_posted(b, GPADL_HEADER);
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", (uint64_t)id, "status", 0x8000ffffull, NULL);
+	bench_poll(b);
+	bench_expect(b, VMB_EV_GPADL, VMB_ELEAK);
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", (uint64_t)id, NULL);
+	bench_posted(b, GPADL_TEARDOWN);
+	bench_say(b, GPADL_TORNDOWN, "gpadl_id", (uint64_t)id, NULL);
+	cr_assert_eq(bench_info(b).gpadls, 0);
+	bench_poll(b);
+	bench_quiet(b);
+	bench_free(b);
+}
+
+Test(guest_post, an_open_result_before_open_is_repeated)
+{
+	struct bench *b = unsure(OPEN, 0);
+
+	cr_assert_eq(bench_open(b, b->open[0].handle, 0), 0);
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", 0xe1e10ull, NULL);
+	bench_posted(b, GPADL_HEADER);
+	bench_say(b, OPEN_RESULT, "channel_id", 5ull, "open_id", 5ull, NULL);
+	bench_run(b);
+	bench_posted_none(b);
+	bench_expect(b, VMB_EV_OPENED, 0);
+	bench_free(b);
+}
+
+Test(guest_post, an_open_that_may_have_arrived_and_cannot_be_repeated_leaks)
+{
+	struct bench *b = unsure(OPEN, 0);
+
+	b->fail_count = 1000;
+	cr_assert_eq(bench_open(b, b->open[0].handle, 0), 0);
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", 0xe1e10ull, NULL);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_OPENED, VMB_EPLATFORM)->peer_status, VMB_HV_TIMEOUT);
+	cr_assert_eq(vmb_guest_close(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_CLOSED, VMB_ELEAK);
+	bench_free(b);
+}
+
+Test(guest_post, a_modify_that_may_have_arrived)
+{
+	struct bench *b = unsure(MODIFY, 1);
+
+	b->fail_count = 1000;
+	cr_assert_eq(vmb_guest_target(b->g, b->open[0].handle, 1), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_TARGET, VMB_EPLATFORM);
+	cr_assert_eq(vmb_guest_target(b->g, b->open[0].handle, 1), VMB_ESTATE, "an answer may come");
+	bench_say(b, MODIFY_RESPONSE, "channel_id", 5ull, NULL);
+	cr_assert_eq(bench_info(b).late_answers, 1);
+	bench_quiet(b);
+	b->fail_at = b->attempts;
+	b->fail_count = 1;
+	cr_assert_eq(vmb_guest_target(b->g, b->open[0].handle, 1), 0);
+	bench_say(b, MODIFY_RESPONSE, "channel_id", 5ull, NULL); /* before it is repeated */
+	bench_run(b);
+	bench_expect(b, VMB_EV_TARGET, 0);
+	bench_posted_none(b);
+	bench_free(b);
+}
+
+/* An OPEN that may have arrived is not repeated after a RESCIND: it would never be answered. Nor is a CLOSE needed then. */
+Test(guest_post, a_rescind_ends_what_waits_to_be_repeated)
+{
+	struct bench *b = unsure(OPEN, 0);
+
+	cr_assert_eq(bench_open(b, b->open[0].handle, 0), 0);
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", 0xe1e10ull, NULL);
+	bench_posted(b, GPADL_HEADER);
+	bench_say(b, RESCIND, "channel_id", 5ull, NULL);
+	bench_run(b);
+	bench_posted_none(b);
+	bench_expect(b, VMB_EV_OPENED, VMB_ERESCINDED);
+	bench_expect(b, VMB_EV_RESCINDED, 0);
+	cr_assert_eq(vmb_guest_release(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_CLOSED, 0);
+	bench_expect(b, VMB_EV_GONE, 0);
+	bench_posted(b, RELEASED);
+	bench_posted_none(b);
+	bench_free(b);
+
+	b = unsure(CLOSE, 1);
+	cr_assert_eq(vmb_guest_close(b->g, b->open[0].handle), 0);
+	bench_say(b, RESCIND, "channel_id", 5ull, NULL);
+	bench_run(b);
+	bench_posted_none(b);
+	bench_expect(b, VMB_EV_RESCINDED, 0);
+	bench_expect(b, VMB_EV_CLOSED, 0);
+	bench_free(b);
+}
+
+/* Only a release that may have arrived is proved by an offer: not one that follows another message of which that was said. */
+Test(guest_post, doubt_about_one_message_is_not_doubt_about_the_next)
+{
+	struct bench *b = unsure(MODIFY, 1);
+	vmb_handle h = b->open[0].handle;
+	struct bench_message m;
+	struct vmb_event ev;
+
+	cr_assert_eq(vmb_guest_target(b->g, h, 1), 0);
+	bench_say(b, MODIFY_RESPONSE, "channel_id", 5ull, NULL); /* it had arrived, and is not repeated */
+	bench_say(b, RESCIND, "channel_id", 5ull, NULL);
+	b->fail_types = BIT(RELEASED);
+	b->fail_at = b->attempts;
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	cr_assert_eq(vmb_guest_release(b->g, h), 0);
+	cr_assert_eq(vmb_guest_poll(b->g, 0, &ev), VMB_YES);
+	cr_assert_eq(ev.kind, VMB_EV_CLOSED);
+	cr_assert_eq(b->attempts, b->fail_at + 1);
+	bench_make(b, &m, OFFER, "channel_id", 5ull, NULL);
+	bench_feed(b, &m);
+	cr_assert_eq(bench_info(b).dropped, 1);
+	bench_run(b);
+	bench_posted(b, RELEASED);
+	bench_posted_none(b);
+	bench_free(b);
+}
+
+/* control-plane.md 12.3: the new offer comes at once, with the same id, and is proof. A second release would be of the new
+ * channel. */
+Test(guest_post, an_offer_of_an_id_whose_release_may_have_arrived)
+{
+	struct bench *b = unsure(RELEASED, 0);
+	vmb_handle old = b->open[0].handle;
+	struct bench_message m;
+
+	cr_assert_eq(vmb_guest_release(b->g, old), 0);
+	bench_make(b, &m, OFFER, "channel_id", 5ull, NULL);
+	bench_feed(b, &m);
+	bench_run(b);
+	bench_posted_none(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_GONE, 0)->ch, old);
+	cr_assert_neq(bench_expect(b, VMB_EV_OFFER, 0)->ch, old);
+	bench_free(b);
+}
+
+Test(guest_post, an_offer_of_an_id_whose_release_has_not_arrived_is_dropped)
+{
+	struct bench *b = unsure(RELEASED, 0);
+	struct bench_message m;
+
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	cr_assert_eq(vmb_guest_release(b->g, b->open[0].handle), 0);
+	bench_make(b, &m, OFFER, "channel_id", 5ull, NULL);
+	bench_feed(b, &m);
+	cr_assert_eq(bench_info(b).dropped, 1);
+	bench_run(b);
+	bench_posted(b, RELEASED);
+	bench_expect(b, VMB_EV_GONE, 0);
+	bench_quiet(b);
+	bench_free(b);
+}
+
+Test(guest_post, unload_complete_before_unload_is_repeated)
+{
+	struct bench *b = unsure(UNLOAD, 0);
+
+	cr_assert_eq(vmb_guest_release(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	cr_assert_eq(vmb_guest_disconnect(b->g), 0);
+	bench_say(b, UNLOAD_COMPLETE, NULL);
+	bench_run(b);
+	bench_until(b, VMB_EV_DISCONNECTED);
+	cr_assert_eq(bench_sent(b, UNLOAD), 0);
+	bench_free(b);
+}
+
+Test(guest_post, a_response_before_contact_is_repeated)
+{
+	struct bench *b = bench_new();
+	struct bench_message m;
+
+	b->off = 1;
+	b->fail_count = 1;
+	b->fail_status = VMB_HV_TIMEOUT;
+	bench_init(b);
+	cr_assert_eq(vmb_guest_connect(b->g), 0);
+	bench_make(b, &m, VERSION_RESPONSE, "version_supported", 1ull, "selected", 1ull, NULL);
+	bench_feed(b, &m);
+	bench_run(b);
+	bench_posted(b, REQUEST_OFFERS);
+	bench_posted_none(b);
+	bench_expect(b, VMB_EV_CONNECTED, 0);
 	bench_free(b);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The table of control-plane.md 19: every message in every state of the connection. What is not looked at changes nothing but a counter;
- * what is looked at and finds nobody waiting neither. And every message with any other length, version and direction.
+ * The table of control-plane.md 19: every message in every state of the connection. What is not looked at changes nothing but a
+ * counter; what is looked at and finds nobody waiting neither. And every message with any other length, version and direction.
  */
 #include "guestbench.h"
 
@@ -159,7 +159,8 @@ Test(guest_table, every_message_in_every_state)
 			if (rows[r].looked_at[state]) {
 				expect_effect(b, rows[r].type, before);
 			} else {
-				cr_assert_eq(after.dropped, before.dropped + 1, "message %u while %s", rows[r].type, state_names[state]);
+				cr_assert_eq(after.dropped, before.dropped + 1, "message %u while %s", rows[r].type,
+					state_names[state]);
 				cr_assert_eq(after.late_answers, before.late_answers);
 				cr_assert_eq(after.state, before.state);
 				bench_quiet(b);
@@ -209,7 +210,8 @@ Test(guest_table, shorter_messages_are_dropped_longer_ones_taken)
 				struct vmb_bus_info before = bench_info(b);
 
 				bench_feed(b, &m);
-				cr_assert_eq(bench_info(b).dropped, before.dropped + 1, "%u bytes of message %u", m.len, rows[r].type);
+				cr_assert_eq(bench_info(b).dropped, before.dropped + 1, "%u bytes of message %u", m.len,
+					rows[r].type);
 			}
 			bench_poll(b);
 			bench_quiet(b);

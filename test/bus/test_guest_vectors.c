@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* The messages that a guest posts are byte for byte those of control-plane.md 23 and gpadl.md 11, and those it gets are understood. */
+/* The messages that a guest posts are byte for byte those of control-plane.md 23 and gpadl.md 11, and those it gets are
+ * understood. */
 #include "guestbench.h"
 #include "../vectors/vectors.h"
 
@@ -104,7 +105,8 @@ Test(guest_vectors, the_reference_exchange_at_5_3)
 {
 	struct vectors *cp = vectors_load("control-plane", CONTROL_VECTORS), *gp = vectors_load("gpadl", GPADL_VECTORS);
 	struct bench *b = capped(VMB_V5_3, 0, 1);
-	struct vmb_open open = { .size = sizeof open, .tx_pages = 16, .rx_pages = 16, .target_vp = 2, .user = 1, .ring_gpa = 0x1000000 };
+	struct vmb_open open = { .size = sizeof open, .tx_pages = 16, .rx_pages = 16, .target_vp = 2, .user = 1,
+		.ring_gpa = 0x1000000 };
 	struct vmb_channel_config cfg = { .size = sizeof cfg };
 	struct vmb_storage need;
 	struct vmb_channel *ch;
@@ -253,7 +255,8 @@ Test(guest_vectors, offers_say_what_they_say)
 	feed_vector(b, cp, "CP-15");
 	bench_poll(b);
 	cr_assert_eq(vmb_guest_offer(b->g, bench_expect(b, VMB_EV_OFFER, 0)->ch, &o), 0);
-	cr_assert(!memcmp(&o.class_id, &net, 16) && o.channel_id == 5 && o.monitor_id == 3 && o.connection_id == 0x2005 && o.flags == 1);
+	cr_assert(!memcmp(&o.class_id, &net, 16) && o.channel_id == 5 && o.monitor_id == 3 && o.connection_id == 0x2005 &&
+		o.flags == 1);
 	cr_assert_eq(vmb_guest_offer(b->g, bench_expect(b, VMB_EV_OFFER, 0)->ch, &o), 0);
 	cr_assert(o.subchannel == 1 && o.channel_id == 6 && o.monitor_id == 255 && o.connection_id == 0x2006);
 	cr_assert_eq(vmb_guest_offer(b->g, bench_expect(b, VMB_EV_OFFER, 0)->ch, &o), 0);

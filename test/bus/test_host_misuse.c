@@ -27,7 +27,8 @@ static void on_wake(void *c, uint64_t user)
 
 static struct vmb_host_config config(void)
 {
-	return (struct vmb_host_config){ .size = sizeof(struct vmb_host_config), .message = on_message, .interrupt = on_interrupt, .wake = on_wake };
+	return (struct vmb_host_config){ .size = sizeof(struct vmb_host_config), .message = on_message, .interrupt = on_interrupt,
+					 .wake = on_wake };
 }
 
 static size_t need(const struct vmb_host_config *cfg)
@@ -70,6 +71,7 @@ BAD_CONFIG(without_interrupt, cfg.interrupt = NULL, VMB_EINVAL)
 BAD_CONFIG(without_wake, cfg.wake = NULL, VMB_EINVAL)
 BAD_CONFIG(max_version_that_is_none, cfg.max_version = 0x00050004, VMB_EINVAL)
 BAD_CONFIG(too_many_channels, cfg.max_channels = 2048, VMB_EINVAL)
+BAD_CONFIG(far_too_many_channels, cfg.max_channels = 5000, VMB_EINVAL)
 BAD_CONFIG(ids_that_do_not_suffice, (cfg.max_channels = 1024, cfg.first_channel_id = 1025), VMB_EINVAL)
 BAD_CONFIG(first_id_beyond, (cfg.max_channels = 1, cfg.first_channel_id = 2048), VMB_EINVAL)
 BAD_CONFIG(more_building_than_gpadls, (cfg.max_gpadls = 4, cfg.max_gpadls_building = 5), VMB_EINVAL)
@@ -322,6 +324,29 @@ Test(host_misuse, handles_are_not_reused)
 		cr_assert_eq(vmb_host_remove(hb->h, seen[i]), 0);
 		hb_event(VMB_EV_GONE, seen[i]);
 	}
+}
+
+Test(host_misuse, handles_that_were_never_given)
+{
+	struct vmb_host_config cfg = { .max_channels = 2 };
+	vmb_handle old;
+
+	hb_new(&cfg, 0);
+	dev = hb_offer(1);
+	old = hb_offer(2);
+	hb_connect(VMB_V5_3);
+	cr_assert_eq(vmb_host_remove(hb->h, old), 0);
+	hb_rel(2);
+	hb_event(VMB_EV_GONE, old);
+	hb_unload(); /* slots without an offer have nothing to do with that */
+	for (uint32_t slot = 0; slot < 2048; slot++)
+		for (uint32_t generation = 0; generation < 4; generation++) {
+			vmb_handle ch = generation << 11 | slot;
+
+			if (ch != dev)
+				cr_assert_eq(vmb_host_detach(hb->h, ch), VMB_EHANDLE, "%#x", ch);
+		}
+	cr_assert_eq(vmb_host_detach(hb->h, dev), VMB_ESTATE);
 }
 
 Test(host_misuse, a_slot_whose_generations_are_used_up_is_not_used_again, .timeout = 60)

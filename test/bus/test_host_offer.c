@@ -70,8 +70,10 @@ static vmb_handle offer_id(unsigned n, uint32_t id)
 
 Test(host_offer, vector_of_the_specification)
 {
-	static const struct vmb_guid instance = { { 0x67, 0x45, 0x23, 0x01, 0xab, 0x89, 0xef, 0xcd, 1, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef } };
-	uint8_t cp13[196] = { 1, 0, 0, 0, 0, 0, 0, 0, 0x63, 0x51, 0x61, 0xf8, 0x3e, 0xdf, 0xc5, 0x46, 0x91, 0x3f, 0xf2, 0xd2, 0xf9, 0x65, 0xed, 0x0e };
+	static const struct vmb_guid instance = { { 0x67, 0x45, 0x23, 0x01, 0xab, 0x89, 0xef, 0xcd,
+						    0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef } };
+	uint8_t cp13[196] = { 1, 0, 0, 0, 0, 0, 0, 0, 0x63, 0x51, 0x61, 0xf8, 0x3e, 0xdf, 0xc5, 0x46,
+			      0x91, 0x3f, 0xf2, 0xd2, 0xf9, 0x65, 0xed, 0x0e };
 	struct vmb_offer o = { .size = sizeof o, .flags = 1, .instance = instance };
 	const struct hb_message *m;
 	vmb_handle ch;
@@ -537,6 +539,29 @@ Test(host_offer, what_the_guest_gave_up_is_not_offered_again_on_this_connection)
 	offered(1, 0, 1);
 	offered(2, 0, 2);
 	offered(3, 0, 3);
+}
+
+Test(host_offer, subchannels_given_up_and_offered_by_later_contacts)
+{
+	vmb_handle sub;
+
+	hb_start(1);
+	sub = hb_suboffer(1, 1);
+	hb_connect(VMB_V4_0);
+	hb_rel(2);
+	hb_rel(1);
+	cr_assert_eq(vmb_host_remove(hb->h, sub), 0); /* and offered again it is another one */
+	sub = hb_suboffer(1, 1);
+	hb_quiet(); /* its primary is not known */
+	contact(VMB_V4_1);
+	hb_request();
+	offered(1, 0, 1);
+	offered(1, 1, 2);
+	hb_expect(4, 0);
+	hb_rel(2);
+	hb_suboffer(1, 2);
+	offered(1, 2, 2);
+	hb_quiet();
 }
 
 Test(host_offer, a_given_up_device_can_be_removed)

@@ -64,6 +64,12 @@ static void word(uint64_t page, uint32_t at, uint32_t v)
 	put32(hb->ram + page * VMB_PAGE + at, v);
 }
 
+static struct vmb_ring_mem ring_at(uint64_t pfn, uint32_t data_pages, uint32_t flags)
+{
+	return (struct vmb_ring_mem){ .control = hb->ram + pfn * VMB_PAGE, .data = hb->ram + (pfn + 1) * VMB_PAGE,
+				      .data_pages = data_pages, .flags = flags };
+}
+
 static int send(void)
 {
 	return vmb_channel_send(channel, &(struct vmb_packet){ .kind = VMB_PKT_INBAND, .payload = "01234567", .len = 8 });
@@ -416,8 +422,8 @@ Test(host_open, rings_that_the_embedder_mapped)
 	void *mem = hb_channel_mem(1, &bytes);
 
 	asked();
-	cfg.rx = (struct vmb_ring_mem){ .control = hb->ram + HB_RING_PFN * VMB_PAGE, .data = hb->ram + (HB_RING_PFN + 1) * VMB_PAGE, .data_pages = 2 };
-	cfg.tx = (struct vmb_ring_mem){ .control = hb->ram + (HB_RING_PFN + 2) * VMB_PAGE, .data = hb->ram + (HB_RING_PFN + 3) * VMB_PAGE, .data_pages = 1 };
+	cfg.rx = ring_at(HB_RING_PFN, 2, 0);
+	cfg.tx = ring_at(HB_RING_PFN + 2, 1, 0);
 	cr_assert_eq(vmb_host_attach(hb->h, dev, mem, bytes, &cfg, &channel), VMB_EINVAL); /* not as the guest said */
 	cfg.rx.data_pages = 1;
 	cfg.tx.data_pages = 2;
@@ -440,10 +446,8 @@ Test(host_open, a_fresh_ring_is_the_guests_to_make)
 
 	asked();
 	word(HB_RING_PFN, 0, 64);
-	cfg.rx = (struct vmb_ring_mem){ .control = hb->ram + HB_RING_PFN * VMB_PAGE, .data = hb->ram + (HB_RING_PFN + 1) * VMB_PAGE,
-					.data_pages = 1, .flags = VMB_RING_FRESH };
-	cfg.tx = (struct vmb_ring_mem){ .control = hb->ram + (HB_RING_PFN + 2) * VMB_PAGE, .data = hb->ram + (HB_RING_PFN + 3) * VMB_PAGE,
-					.data_pages = 1, .flags = VMB_RING_FRESH };
+	cfg.rx = ring_at(HB_RING_PFN, 1, VMB_RING_FRESH);
+	cfg.tx = ring_at(HB_RING_PFN + 2, 1, VMB_RING_FRESH);
 	cr_assert_eq(vmb_host_attach(hb->h, dev, mem, bytes, &cfg, &channel), 0);
 	cr_assert_eq(vmb_channel_info(channel, &info), 0);
 	cr_assert_eq(info.rx.in, 64); /* what the guest sent already is not lost */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* Messages to the guest: in order, in exactly their size, none lost, and how a guest that does not read holds itself up. control-plane.md 1.4 */
+/* Messages to the guest: in order, in exactly their size, none lost, and how a guest that does not read holds itself up.
+ * control-plane.md 1.4 */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

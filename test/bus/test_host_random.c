@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Anything in any order: a guest that says half-sensible things and plain noise, an embedder that answers or does not, a slot that is
- * occupied by chance, maps that fail by chance. Two models watch: what an embedder may be told, and what a guest may be sent.
+ * Anything in any order: a guest that says half-sensible things and plain noise, an embedder that answers or does not, a slot
+ * that is occupied by chance, maps that fail by chance. Two models watch: what an embedder may be told, and what a guest may be
+ * sent.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -283,7 +284,7 @@ static void serve(struct model *m)
 		m->state = SERVING;
 		m->closing = false;
 	} else {
-		cr_assert(r == VMB_ESTOPPED || r == VMB_EMAP || r == VMB_EPEER || r == VMB_ESTATE || r == VMB_EAGAIN, "attach: %d", r);
+		cr_assert(r == VMB_ESTOPPED || r == VMB_EMAP || r == VMB_EPEER || r == VMB_ESTATE || r == VMB_EAGAIN, "%d", r);
 		if (m->state == ASKED) {
 			cr_assert(r == VMB_ESTOPPED || r == VMB_EMAP || r == VMB_EPEER, "attach when asked: %d", r);
 			m->state = IDLE;
@@ -429,7 +430,8 @@ static void wind_up(void)
 
 static void life(uint64_t s, unsigned steps)
 {
-	struct vmb_host_config cfg = { .vps = 8, .max_channels = 8, .max_gpadls = 24, .max_gpadl_pages = 200, .max_gpadls_building = 4, .max_messages = 6 };
+	struct vmb_host_config cfg = { .vps = 8, .max_channels = 8, .max_gpadls = 24, .max_gpadl_pages = 200,
+				       .max_gpadls_building = 4, .max_messages = 6 };
 
 	seed = s * 0x9e3779b97f4a7c15u + 1;
 	memset(model, 0, sizeof model);

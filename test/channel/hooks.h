@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Port of env.h for these tests: copies out of shared memory, and stores that publish something to the peer, are announced before they are
- * done, so that the peer can act at the worst moment.
+ * Port of env.h for these tests: copies out of shared memory, and stores that publish something to the peer, are announced
+ * before they are done, so that the peer can act at the worst moment.
  */
 #ifndef TEST_CHANNEL_HOOKS_H
 #define TEST_CHANNEL_HOOKS_H

@@ -141,8 +141,9 @@ int pair_broken(struct pair *p, unsigned i, uint32_t reason)
 	uint64_t buf[8];
 
 	return info.error == VMB_EPEER && info.reason == reason && pair_recv(p, i, &pkt) == VMB_EPEER &&
-	       vmb_channel_next(ch, &pkt, &v) == VMB_EPEER && vmb_channel_skip(ch) == VMB_EPEER && vmb_channel_release(ch) == VMB_EPEER &&
-	       vmb_channel_recv_batch(ch, (uint8_t *)buf, sizeof buf, &rec, 1) == VMB_EPEER && vmb_channel_put(ch, &pkt) == VMB_EPEER &&
+	       vmb_channel_next(ch, &pkt, &v) == VMB_EPEER && vmb_channel_skip(ch) == VMB_EPEER &&
+	       vmb_channel_release(ch) == VMB_EPEER && vmb_channel_put(ch, &pkt) == VMB_EPEER &&
+	       vmb_channel_recv_batch(ch, (uint8_t *)buf, sizeof buf, &rec, 1) == VMB_EPEER &&
 	       vmb_channel_putv(ch, &pkt, NULL, 0) == VMB_EPEER && vmb_channel_reserve(ch, &pkt, &v) == VMB_EPEER &&
 	       vmb_channel_flush(ch) == VMB_EPEER && vmb_channel_send(ch, &pkt) == VMB_EPEER &&
 	       vmb_channel_send_batch(ch, (const uint8_t *)buf, sizeof buf, &rec, 1) == VMB_EPEER;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Two channels over one pair of rings: side 0 is the guest's, side 1 the host's. ring[i] is what side i sends into. Signals are counted, and
- * nothing more happens. Storage is exactly as large as asked for, so that an address sanitizer sees what lies beyond it.
+ * Two channels over one pair of rings: side 0 is the guest's, side 1 the host's. ring[i] is what side i sends into. Signals are
+ * counted, and nothing more happens. Storage is exactly as large as asked for, so that an address sanitizer sees what lies
+ * beyond it.
  */
 #ifndef TEST_CHANNEL_PAIR_H
 #define TEST_CHANNEL_PAIR_H

@@ -106,8 +106,8 @@ Test(full, a_smaller_packet_does_not_break_the_promise)
 Test(full, least_free)
 {
 	static const struct { uint32_t least, len, pending; } want[] = {
-		{ 0, 100, 4096 }, { 0, 8000, 8024 }, { 1, 100, 128 }, { 1000, 100, 1000 }, { 1001, 100, 1008 }, { 16376, 100, 16376 },
-		{ 16384, 100, 16376 }, { 0xffffffff, 100, 16376 },
+		{ 0, 100, 4096 }, { 0, 8000, 8024 }, { 1, 100, 128 }, { 1000, 100, 1000 }, { 1001, 100, 1008 },
+		{ 16376, 100, 16376 }, { 16384, 100, 16376 }, { 0xffffffff, 100, 16376 },
 	};
 
 	for (unsigned i = 0; i < sizeof want / sizeof *want; i++) {
@@ -160,8 +160,8 @@ static void drain_at_pending(const void *word)
 	pair_before_publish = hook;
 }
 
-/* Room appears between the look that finds none and the store of the pending size: the peer has seen no size and signals nobody, so
- * the sender must see the room. R3, R5 */
+/* Room appears between the look that finds none and the store of the pending size: the peer has seen no size and signals
+ * nobody, so the sender must see the room. R3, R5 */
 Test(full, R05_room_appears_before_the_pending_size)
 {
 	struct pair *p = drain_pair = pair_new(NULL, NULL);
@@ -201,7 +201,8 @@ Test(full, defer)
 	pair_free(p);
 }
 
-/* An error has no room for VMB_SIGNAL: what a full ring had to flush is signalled at once. So is a batch, whose result is a number. */
+/* An error has no room for VMB_SIGNAL: what a full ring had to flush is signalled at once. So is a batch, whose result is a
+ * number. */
 Test(full, defer_loses_no_signal)
 {
 	struct vmb_channel_config cfg = pair_config();

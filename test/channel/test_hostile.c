@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* A peer that breaks the rules: each violation has its reason, ends both sides of the channel for good, and reaches nothing else. ring.md 9 */
+/* A peer that breaks the rules: each violation has its reason, ends both sides of the channel for good, and reaches nothing
+ * else. ring.md 9 */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +8,12 @@
 #include "hooks.h"
 #include "pair.h"
 
-#define WORD(kind, data8, len8, flags) ((uint64_t)(kind) | (uint64_t)(data8) << 16 | (uint64_t)(len8) << 32 | (uint64_t)(flags) << 48)
+#define WORD(kind, data8, len8, flags) \
+	((uint64_t)(kind) | (uint64_t)(data8) << 16 | (uint64_t)(len8) << 32 | (uint64_t)(flags) << 48)
 
 /* Side 1 finds these words at the start of side 0's ring, In behind `bytes` of them; it must say this reason at this place. */
-static void find(const struct vmb_channel_config *cfg, const uint64_t *words, uint32_t n, uint32_t bytes, uint32_t reason, uint32_t at)
+static void find(const struct vmb_channel_config *cfg, const uint64_t *words, uint32_t n, uint32_t bytes, uint32_t reason,
+		 uint32_t at)
 {
 	for (unsigned way = 0; way < 3; way++) {
 		struct pair *p = pair_new(NULL, cfg);
@@ -99,7 +102,8 @@ Test(hostile, transfer_windows)
 	};
 
 	for (unsigned i = 0; i < sizeof want / sizeof *want; i++) {
-		uint64_t words[8] = { WORD(7, want[i].data8, 8, 1), 1, (uint64_t)want[i].ranges << 32 | 0xcafe, want[i].w[0], want[i].w[1] };
+		uint64_t words[8] = { WORD(7, want[i].data8, 8, 1), 1, (uint64_t)want[i].ranges << 32 | 0xcafe, want[i].w[0],
+				      want[i].w[1] };
 
 		find(NULL, words, 8, 72, VMB_R_RANGES, 0);
 	}
@@ -283,7 +287,7 @@ Test(hostile, a_packet_is_copied_once)
 static void race_ranges(const void *shared, size_t n)
 {
 	(void)shared, (void)n;
-	rig_set_qword(race_pair->ring[0], 16, (uint64_t)2 << 32); /* two ranges: the words suffice for the count, not for the pages */
+	rig_set_qword(race_pair->ring[0], 16, (uint64_t)2 << 32); /* two ranges: words enough for the count, not for the pages */
 }
 
 /* The count that the ring saw is not the one in the copy: the copy is what counts. */
@@ -298,6 +302,29 @@ Test(hostile, ranges_change_before_the_copy)
 	out.list = (struct vmb_list){ words, 3, 1 };
 	cr_assert_eq(vmb_channel_send(p->side[0].ch, &out), 0);
 	pair_before_copy = race_ranges;
+	cr_assert_eq(pair_recv(p, 1, &in), VMB_EPEER);
+	pair_before_copy = NULL;
+	cr_assert(pair_broken(p, 1, VMB_R_RANGES));
+	pair_free(p);
+}
+
+static void race_windows(const void *shared, size_t n)
+{
+	(void)shared, (void)n;
+	rig_set_qword(race_pair->ring[0], 16, (uint64_t)2 << 32 | 0xcafe);
+}
+
+Test(hostile, windows_change_before_the_copy)
+{
+	static const uint64_t words[] = { VMB_RANGE(4096, 1) };
+	struct vmb_packet out = pair_packet("p", 1), in;
+	struct pair *p = pair_new(NULL, NULL);
+
+	race_pair = p;
+	out.kind = VMB_PKT_XFER;
+	out.list = (struct vmb_list){ words, 1, 1 };
+	cr_assert_eq(vmb_channel_send(p->side[0].ch, &out), 0);
+	pair_before_copy = race_windows;
 	cr_assert_eq(pair_recv(p, 1, &in), VMB_EPEER);
 	pair_before_copy = NULL;
 	cr_assert(pair_broken(p, 1, VMB_R_RANGES));
@@ -351,7 +378,8 @@ Test(hostile, a_packet_changes_while_it_waits)
 	pair_free(p);
 }
 
-/* Random bytes, random indexes, every receiving call, tables, pipes: nothing but packets and violations, and an end that is an end. */
+/* Random bytes, random indexes, every receiving call, tables, pipes: nothing but packets and violations, and an end that is
+ * an end. */
 Test(hostile, random_rings)
 {
 	unsigned ended = 0, packets = 0;
@@ -367,8 +395,9 @@ Test(hostile, random_rings)
 		cfg.requests = round & 16 ? 3 : 0;
 		cr_assert(!pair_open(p, 0, NULL) && !pair_open(p, 1, &cfg));
 		for (uint32_t at = 0; at < r->size; at += 8) { /* packets that are nearly right */
-			uint64_t word = WORD((rig_random(&random) & 3) ? 6 : (rig_random(&random) & 3) * 2 + 5, 2 + (rig_random(&random) % 6 ? 0 : 3),
-					     2 + rig_random(&random) % 9, rig_random(&random) % 5 ? 0 : 1);
+			uint32_t kind = rig_random(&random) & 3 ? 6 : (rig_random(&random) & 3) * 2 + 5;
+			uint32_t data8 = rig_random(&random) % 6 ? 2 : 5;
+			uint64_t word = WORD(kind, data8, 2 + rig_random(&random) % 9, rig_random(&random) % 5 ? 0 : 1);
 
 			rig_set_qword(r, at, rig_random(&random) % 3 ? word : (uint64_t)(rig_random(&random) % 3) << 32 | 1);
 		}

@@ -284,8 +284,8 @@ Test(life, stop_after_a_violation)
 
 /* ---- end, and going on elsewhere */
 
-/* Every so many packets another object takes over, on either side, with packets queued, delivered and not released, and waiting: nothing is
- * lost and nothing comes twice. */
+/* Every so many packets another object takes over, on either side, with packets queued, delivered and not released, and
+ * waiting: nothing is lost and nothing comes twice. */
 static void moving(uint32_t kind, int stopped)
 {
 	struct pair *p = pair_rings(kind, 1, 1);
@@ -434,7 +434,8 @@ Test(life, info)
 	cr_assert_eq(vmb_channel_info(p->side[0].ch, &newer.info), 0);
 	cr_assert(newer.info.error == 0 && newer.info.reason == 0 && newer.info.reason_at == 0);
 	cr_assert(newer.info.requests == 3 && newer.info.zombies == 1);
-	cr_assert(newer.info.sent == 3 && newer.info.received == 0 && newer.info.signals_data == 1 && newer.info.signals_room == 0);
+	cr_assert(newer.info.sent == 3 && newer.info.received == 0);
+	cr_assert(newer.info.signals_data == 1 && newer.info.signals_room == 0);
 	cr_assert(newer.info.full == 0 && newer.info.unmatched == 0 && newer.info.masked == 0);
 	cr_assert(newer.info.tx.data_bytes == 0x4000 && newer.info.tx.in == 96 && newer.info.tx.out == 0);
 	cr_assert(newer.info.tx.interrupt_mask == 1 && newer.info.tx.pending_send == 0 && newer.info.tx.features == 1);

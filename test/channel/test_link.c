@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The data plane lives without the control plane: this program uses all calls of channels, rings, lists and packets, is linked against the
- * static library, and gets no object of a bus with them. A weak reference takes nothing out of an archive, so it tells.
+ * The data plane lives without the control plane: this program uses all calls of channels, rings, lists and packets, is linked
+ * against the static library, and gets no object of a bus with them. A weak reference takes nothing out of an archive, so it
+ * tells.
  */
 #include <criterion/criterion.h>
 
@@ -30,13 +31,15 @@ static volatile call used[] = {
 	(call)vmb_channel_release, (call)vmb_channel_signal, (call)vmb_channel_recv_batch, (call)vmb_channel_send_batch,
 	(call)vmb_channel_cancel, (call)vmb_channel_outstanding, (call)vmb_channel_adopt, (call)vmb_channel_reserve,
 	(call)vmb_channel_next, (call)vmb_channel_tx, (call)vmb_channel_rx, (call)vmb_channel_dirty, (call)vmb_channel_info,
-	(call)vmb_tx_init, (call)vmb_rx_init, (call)vmb_list_build, (call)vmb_list_read, (call)vmb_packet_read, (call)vmb_packet_field,
+	(call)vmb_tx_init, (call)vmb_rx_init, (call)vmb_list_build, (call)vmb_list_read, (call)vmb_packet_read,
+	(call)vmb_packet_field,
 };
 
 Test(link, the_data_plane_needs_no_bus)
 {
 	static const volatile call bus[] = {
-		(call)vmb_guest_init, (call)vmb_guest_interrupt, (call)vmb_guest_message, (call)vmb_guest_open, (call)vmb_guest_poll,
+		(call)vmb_guest_init, (call)vmb_guest_interrupt, (call)vmb_guest_message, (call)vmb_guest_open,
+		(call)vmb_guest_poll,
 		(call)vmb_host_attach, (call)vmb_host_eom, (call)vmb_host_gpadl_hold, (call)vmb_host_init, (call)vmb_host_offer,
 		(call)vmb_host_poll, (call)vmb_host_post, (call)vmb_host_signal, (call)vmb_synic_set,
 	};

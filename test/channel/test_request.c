@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* Requests in flight: ids, completions that match and that do not, cancelling, and that each request is told exactly once. ring.md 7 */
+/* Requests in flight: ids, completions that match and that do not, cancelling, and that each request is told exactly once.
+ * ring.md 7 */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,8 +153,8 @@ Test(request, no_table)
 /* Ids that are not in flight find nothing: never given, of no table, given and completed, given to somebody else. */
 Test(request, foreign_completions_find_nothing)
 {
-	static const uint64_t foreign[] = { 0, 5, 6, 0x10000, 0xffff, UINT64_MAX, UINT64_MAX - 7, (uint64_t)1 << 46, (uint64_t)1 << 63,
-					    0x100000000, (uint64_t)0x7fffffff << 16 };
+	static const uint64_t foreign[] = { 0, 5, 6, 0x10000, 0xffff, UINT64_MAX, UINT64_MAX - 7, (uint64_t)1 << 46,
+					    (uint64_t)1 << 63, 0x100000000, (uint64_t)0x7fffffff << 16 };
 	struct pair *p = with_table(4);
 	uint64_t id[4], unmatched = 0;
 
@@ -498,6 +499,40 @@ Test(request, adopt)
 	pair_free(p);
 }
 
+/* In a table that has been in use, whose free slots are in no order any more. */
+Test(request, adopt_into_a_used_table)
+{
+	struct pair *p = with_table(5);
+	uint64_t id[5], all[5], random = 4;
+	struct vmb_packet in;
+
+	for (unsigned round = 0; round < 200; round++) {
+		uint32_t slot = rig_random(&random) % 5, n;
+
+		for (n = 0; n < 5; n++)
+			cr_assert_eq(ask(p, n + 1, &id[n]), 0);
+		for (uint32_t i = 0, from = rig_random(&random); i < 5; i++) {
+			answer(p, id[(i * 2 + from) % 5]);
+			cr_assert_neq(told(p, NULL), 0);
+		}
+		all[0] = ((uint64_t)(round * 1000 + 500) << 16 | slot) + 1;
+		cr_assert_eq(vmb_channel_adopt(p->side[0].ch, all[0], 9), 0);
+		for (n = 1; n < 5; n++)
+			cr_assert_eq(ask(p, n, &all[n]), 0);
+		cr_assert_eq(ask(p, 1, &id[0]), VMB_ENOSLOT);
+		for (uint32_t i = 0; i < 5; i++)
+			for (uint32_t k = 0; k < i; k++)
+				cr_assert_neq(all[i] & 0xffff, all[k] & 0xffff, "one slot twice");
+		for (uint32_t i = 0; i < 5; i++) {
+			answer(p, all[i]);
+			cr_assert_eq(told(p, NULL), i ? i : 9);
+		}
+		while (pair_recv(p, 1, &in) == VMB_YES)
+			;
+	}
+	pair_free(p);
+}
+
 Test(request, ids_that_cannot_be_adopted)
 {
 	static const uint64_t bad[] = { 0, 5, 0x10005, 0x10000, (uint64_t)1 << 46 | 1, UINT64_MAX };
@@ -594,7 +629,8 @@ static void model_answer(struct pair *p, uint64_t *random)
 	uint32_t i = rig_random(random) % (model.n + 1), flags = 0;
 
 	if (i == model.n) { /* of nobody */
-		uint64_t forged = rig_random(random) % 2 ? model.old[rig_random(random) % MODEL_OLD] : rig_random(random) % 200000;
+		uint64_t old = model.old[rig_random(random) % MODEL_OLD];
+		uint64_t forged = rig_random(random) % 2 ? old : rig_random(random) % 200000;
 
 		if (!model_is_live(forged)) {
 			answer(p, forged);

@@ -175,3 +175,11 @@ void assert_count(struct vmbi_gpadl_store *s, uint32_t gpadls, uint32_t pages)
 	cr_assert_eq(g, gpadls, "%u lists, not %u", g, gpadls);
 	cr_assert_eq(p, pages, "%u pages, not %u", p, pages);
 }
+
+uint32_t uses_of(struct vmbi_gpadl_store *s, uint32_t ref)
+{
+	struct vmb_gpadl_info info;
+
+	vmbi_gpadls_info(s, ref, &info);
+	return info.held;
+}

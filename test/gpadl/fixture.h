@@ -35,6 +35,8 @@ int announce_pages(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, uint
 /* Assert that the store has this list complete, word for word. */
 void assert_stored(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, const uint64_t *words, uint32_t count,
 		   uint32_t ranges);
+/* How often a list is in use. */
+uint32_t uses_of(struct vmbi_gpadl_store *s, uint32_t ref);
 /* Assert what vmbi_gpadls_count says. */
 void assert_count(struct vmbi_gpadl_store *s, uint32_t gpadls, uint32_t pages);
 

@@ -39,11 +39,13 @@ Test(gpadl_list, check_refuses_what_is_none)
 		{ { VMB_RANGE(0, 0), 1, 2 }, 3, 1 },
 		{ { VMB_RANGE(4096, 0), 1, VMB_RANGE(0, 5), 1 }, 4, 2 },
 		{ { VMB_RANGE(1, 4096), 1 }, 2, 1 },              /* begins behind its first page */
+		{ { VMB_RANGE(1, 4096), 1, 2 }, 3, 1 },
 		{ { VMB_RANGE(1, 0xffffffff), 1, 2 }, 3, 1 },
 		{ { VMB_RANGE(0xffffffff, 0), 1, 2 }, 3, 1 },     /* sums that wrap in 32 bits to few pages */
 		{ { VMB_RANGE(0xfffff001, 0), 1, 2 }, 3, 1 },
 		{ { VMB_RANGE(0xfffff000, 1), 1, 2 }, 3, 1 },
 		{ { VMB_RANGE(0xffffffff, 1), 1, 2 }, 3, 1 },
+		{ { VMB_RANGE(0xffffffff, 4095), 1 }, 2, 1 },
 		{ { VMB_RANGE(0xffffffff, 0xffffffff), 1, 2 }, 3, 1 },
 	};
 

@@ -275,6 +275,24 @@ Test(gpadl_store, words_behind_the_last_range_are_cut_off)
 	}
 }
 
+/* What a padded message has behind range_buflen completes nothing: not pages that are missing, not ranges. */
+Test(gpadl_store, padding_completes_no_list)
+{
+	for (uint32_t n = 2; n < 27; n++) {
+		words_of_pages(words, n, 0x100);
+		cr_assert_eq(header(1, 9, n * 8, 1, 27), VMBI_GPADL_REFUSED); /* a page short, and here it comes */
+		for (uint32_t i = 0; i < 27; i++)
+			words[i] = i % 2 ? 0x100 + i : VMB_RANGE(1, 0);
+		cr_assert_eq(header(1, 9, n * 8, n / 2 + 1, 27), VMBI_GPADL_REFUSED);
+	}
+	for (uint32_t n = 28; n < 55; n++) {
+		words_of_pages(words, n, 0x100);
+		cr_assert_eq(header(1, 9, n * 8, 1, 27), VMBI_GPADL_WAITING);
+		cr_assert_eq(body(9, 27, 28), VMBI_GPADL_REFUSED);
+	}
+	assert_count(s, 0, 0);
+}
+
 /* Page numbers are the mapping callback's to judge: the store keeps all. gpadl.md 3.1 */
 Test(gpadl_store, any_page_number_and_repeated_pages_are_kept)
 {
@@ -376,7 +394,7 @@ Test(gpadl_store, a_used_list_waits_for_its_last_use)
 	ref = vmbi_gpadls_find(s, 1, 7);
 	vmbi_gpadls_use(s, ref);
 	vmbi_gpadls_use(s, ref);
-	cr_assert_eq(vmbi_gpadls_uses(s, ref), 2u);
+	cr_assert_eq(uses_of(s, ref), 2u);
 	cr_assert_eq(vmbi_gpadls_unuse(s, ref), 0);
 	vmbi_gpadls_use(s, ref);
 	cr_assert_eq(vmbi_gpadls_is_leaving(s, ref), 0);

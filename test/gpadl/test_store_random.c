@@ -266,7 +266,7 @@ static void compare(int words_too)
 		cr_assert_eq(!!ref, l->complete);
 		if (!ref)
 			continue;
-		cr_assert_eq(vmbi_gpadls_uses(s, ref), l->uses);
+		cr_assert_eq(uses_of(s, ref), l->uses);
 		cr_assert_eq(vmbi_gpadls_is_leaving(s, ref), (int)l->leaving);
 		if (words_too)
 			assert_stored(s, l->owner, l->id, l->word, l->words, l->ranges);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A ring and both its halves as ring.md 3, 4, 8 and 10 say, in the simplest way there is: positions count bytes since the beginning and
- * never wrap; memory is one array; each byte is written by itself. Between two sides that keep the rules.
+ * A ring and both its halves as ring.md 3, 4, 8 and 10 say, in the simplest way there is: positions count bytes since the
+ * beginning and never wrap; memory is one array; each byte is written by itself. Between two sides that keep the rules.
  */
 #ifndef TEST_RING_MODEL_H
 #define TEST_RING_MODEL_H

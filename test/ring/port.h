@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A port of lib/env.h (VMB_ENV_HEADER) that shows every access to a test before it happens, and can let the test do it instead. With
- * no hook set it does what lib/env.h does. hooked.h builds lib/ring with it.
+ * A port of lib/env.h (VMB_ENV_HEADER) that shows every access to a test before it happens, and can let the test do it instead.
+ * With no hook set it does what lib/env.h does. hooked.h builds lib/ring with it.
  */
 #ifndef TEST_RING_PORT_H
 #define TEST_RING_PORT_H

@@ -20,7 +20,8 @@ static void rig_need(int ok, const char *what)
 
 static void rig_map(const struct rig *r, uint8_t *at, uint32_t page, uint32_t pages)
 {
-	void *got = mmap(at, (size_t)pages * VMB_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, r->fd, (off_t)page * VMB_PAGE);
+	void *got = mmap(at, (size_t)pages * VMB_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, r->fd,
+			 (off_t)page * VMB_PAGE);
 
 	rig_need(got == at, "mmap");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A ring for tests, of any of the three kinds of memory, with inaccessible pages around all that the library may touch: the control page,
- * the data area (each page, where it is a list of pages, which lie in another order than in the ring) and the storage of both halves.
- * The test has a mapping of its own, in ring order. Storage is filled with a pattern before an init.
+ * A ring for tests, of any of the three kinds of memory, with inaccessible pages around all that the library may touch: the
+ * control page, the data area (each page, where it is a list of pages, which lie in another order than in the ring) and the
+ * storage of both halves. The test has a mapping of its own, in ring order. Storage is filled with a pattern before an init.
  */
 #ifndef TEST_RING_RIG_H
 #define TEST_RING_RIG_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The log of pages written. Two oracles: the bytes of the ring, compared before and after each call, and the port, which sees every
- * store. All that was written is marked by the end of the call that publishes or drops it, in its own bits only, and after it was written.
+ * The log of pages written. Two oracles: the bytes of the ring, compared before and after each call, and the port, which sees
+ * every store. All that was written is marked by the end of the call that publishes or drops it, in its own bits only, and
+ * after it was written.
  */
 #include "hooked.h"
 
@@ -52,7 +53,8 @@ static int watch(struct port_access *a)
 {
 	uint32_t bit, page;
 
-	if (a->op == PORT_STORE || a->op == PORT_STORE_RELEASE || a->op == PORT_PUBLISH || a->op == PORT_WRITE64 || a->op == PORT_COPY_IN)
+	if (a->op == PORT_STORE || a->op == PORT_STORE_RELEASE || a->op == PORT_PUBLISH || a->op == PORT_WRITE64 ||
+	    a->op == PORT_COPY_IN)
 		note_written(acting, a->shared, a->bytes);
 	if (a->op != PORT_OR)
 		return 0;

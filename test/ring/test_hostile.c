@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A peer that writes the shared memory between any two accesses of ours. The pages around the ring and around storage cannot be accessed,
- * so what goes beyond ends the test; and the port shows that nothing is read twice, or where it must not. ring.md 9.1
+ * A peer that writes the shared memory between any two accesses of ours. The pages around the ring and around storage cannot be
+ * accessed, so what goes beyond ends the test; and the port shows that nothing is read twice, or where it must not. ring.md 9.1
  */
 #include "hooked.h"
 
@@ -159,7 +159,8 @@ static int consume(uint32_t dice)
 	cr_assert(p.kind == 6 || p.kind == 7 || p.kind == 9 || p.kind == 11);
 	cr_assert_leq(p.flags, 1);
 	if (p.kind == 7 || p.kind == 9)
-		cr_assert(p.list.ranges && p.list.ranges * (p.kind == 9 ? 2u : 1u) <= p.list.count && p.head_len == 8 + 8 * p.list.count);
+		cr_assert(p.list.ranges && p.list.ranges * (p.kind == 9 ? 2u : 1u) <= p.list.count &&
+			  p.head_len == 8 + 8 * p.list.count);
 	else
 		cr_assert(!p.list.ranges && !p.list.count);
 	delivered++;
@@ -312,10 +313,11 @@ Test(ring_hostile, rule_04_descriptor_words_are_fetched_once)
 		}
 }
 
-/* 8: ranges of transfer pages are handed over as they are, in one copy; whether they lie in their buffer is seen by who knows its size. */
+/* 8: ranges of transfer pages are handed over as they are, in one copy; whether they lie in their buffer is seen by who
+ * knows its size. */
 Test(ring_hostile, rule_08_transfer_ranges_are_counted_and_not_interpreted)
 {
-	static const uint64_t words[3] = { VMB_RANGE(16, UINT32_MAX), VMB_RANGE(UINT32_MAX, UINT32_MAX), VMB_RANGE(16, UINT32_MAX) };
+	static const uint64_t words[3] = { VMB_RANGE(16, UINT32_MAX), VMB_RANGE(UINT32_MAX, UINT32_MAX), VMB_RANGE(1, 1) };
 	struct vmb_packet p = rig_packet(buffer, 8), q;
 	uint64_t copy[5];
 	struct vmb_view v;

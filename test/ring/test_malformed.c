@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* A malicious peer: the rules of ring.md 9.1 and the rows of 9.2, whose result is 16.6's: corrupt, Out not advanced, nothing touched. */
+/* A malicious peer: the rules of ring.md 9.1 and the rows of 9.2, whose result is 16.6's: corrupt, Out not advanced, nothing
+ * touched. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -128,7 +129,8 @@ Test(ring_malformed, every_row_of_9_2)
 Test(ring_malformed, neighbours_of_the_rows_are_delivered)
 {
 	static const struct { uint64_t word, more; uint32_t in; } rows[] = {
-		{ WORD(6, 2, 2, 0), 0, 24 }, { WORD(6, 2, 2, 1), 0, 24 }, { WORD(6, 3, 3, 0), 0, 32 }, { WORD(11, 2, 2, 0), 0, 24 },
+		{ WORD(6, 2, 2, 0), 0, 24 }, { WORD(6, 2, 2, 1), 0, 24 }, { WORD(6, 3, 3, 0), 0, 32 },
+		{ WORD(11, 2, 2, 0), 0, 24 },
 		{ WORD(6, 2, 3, 0), 0, 32 }, { WORD(6, 2, 510, 0), 0, 4088 }, { WORD(9, 5, 5, 1), (uint64_t)1 << 32, 48 },
 		{ WORD(9, 7, 7, 1), (uint64_t)2 << 32 | 0xdeadbeef, 64 }, { WORD(7, 4, 4, 1), (uint64_t)1 << 32, 40 },
 		{ WORD(7, 9, 9, 1), (uint64_t)3 << 32 | 0xffff0000, 80 },
@@ -239,7 +241,8 @@ Test(ring_malformed, rule_05_lengths_against_what_is_there)
 				cr_assert_eq(rig_rx(r, VMB_RING_FRESH, NULL), 0);
 				rig_set_qword(r, 0, WORD(6, off8, len8, 0));
 				rig_set(r, RIG_IN, avail);
-				cr_assert_eq(vmb_rx_next(r->rx, &p, &v), good ? VMB_YES : VMB_EPEER, "%u %u %u", avail, len8, off8);
+				cr_assert_eq(vmb_rx_next(r->rx, &p, &v), good ? VMB_YES : VMB_EPEER, "%u %u %u", avail, len8,
+					     off8);
 				if (good)
 					cr_assert_eq(v.len, len8 * 8 - 16);
 			}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* Both halves against the reference model: the same random calls, then the same results, packets, control words, counters and data, byte by
- * byte, in each memory and in rings of one, two, three and five pages, and one that holds more than the longest packet. */
+/* Both halves against the reference model: the same random calls, then the same results, packets, control words, counters
+ * and data, byte by byte, in each memory and in rings of one, two, three and five pages, and one that holds more than the
+ * longest packet. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,8 @@ static void any_list(struct vmb_packet *p)
 
 static struct vmb_packet any_packet(void)
 {
-	static const uint16_t kinds[] = { VMB_PKT_INBAND, VMB_PKT_INBAND, VMB_PKT_INBAND, VMB_PKT_COMPLETION, VMB_PKT_GPA, VMB_PKT_XFER };
+	static const uint16_t kinds[] = { VMB_PKT_INBAND, VMB_PKT_INBAND, VMB_PKT_INBAND,
+					  VMB_PKT_COMPLETION, VMB_PKT_GPA, VMB_PKT_XFER };
 	struct vmb_packet p = rig_packet(payload + below(4000), any_len());
 
 	p.kind = kinds[below(6)];
@@ -101,7 +103,8 @@ static int step_next(void)
 		return got == 0;
 	if (p.kind != want.kind || p.flags != want.flags || p.id != want.id || p.len != want.len || p.head_len != want.head_len)
 		return 0;
-	if (p.list.ranges != want.list.ranges || p.list.count != want.list.count || p.page_set != want.page_set || p.user || p.payload)
+	if (p.list.ranges != want.list.ranges || p.list.count != want.list.count || p.page_set != want.page_set || p.user ||
+	    p.payload)
 		return 0;
 	if (v.pos != all.pos || v.len != all.len || vmb_rx_copy(r->rx, &v, 0, copy, v.len))
 		return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Which words a call touches, in which order and how: ring.md 10.2, 8, 9.1 rules 1, 3 and 4, read off a trace. A step is one letter for
- * the access and one for the word:
+ * Which words a call touches, in which order and how: ring.md 10.2, 8, 9.1 rules 1, 3 and 4, read off a trace. A step is one
+ * letter for the access and one for the word:
  *
  *   l load, L load-acquire, s store, S store-release, P store and full fence
  *   I In, O Out, M mask, Q pending size, F features

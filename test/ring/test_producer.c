@@ -163,13 +163,13 @@ Test(ring_producer, long_lists_go_through_every_memory)
 	for (uint32_t kind = 0; kind < RIG_KINDS; kind++)
 		for (uint32_t start = 0; start < 3 * VMB_PAGE; start += 8 * 37) {
 			struct rig *r = rig_new(kind, 3);
-			uint32_t head = 8 + sizeof words;
+			uint32_t head = 8 + sizeof words, off8 = 2 + head / 8;
 
 			rig_both_at(r, start);
 			p.kind = VMB_PKT_GPA;
 			p.list = (struct vmb_list){ words, 1200, 600 };
 			cr_assert_eq(vmb_tx_put(r->tx, &p), 0);
-			cr_assert_eq(rig_qword(r, start), VMB_PKT_GPA | (uint64_t)(2 + head / 8) << 16 | (uint64_t)(2 + head / 8 + 13) << 32);
+			cr_assert_eq(rig_qword(r, start), VMB_PKT_GPA | (uint64_t)off8 << 16 | (uint64_t)(off8 + 13) << 32);
 			cr_assert_eq(rig_qword(r, start + 16), (uint64_t)600 << 32);
 			for (uint32_t i = 0; i < 1200; i++)
 				cr_assert_eq(rig_qword(r, start + 24 + 8 * i), words[i]);

@@ -219,7 +219,9 @@ Test(ring_setup, bad_indexes_found_are_the_peers_fault)
 
 Test(ring_setup, cursors_are_checked)
 {
-	static const struct vmb_cursor bad[] = { { 1, 0x1000, 0, 0 }, { 1, 4, 0, 0 }, { 1, UINT32_MAX, 0, 0 }, { 2, 0, 0, 0 }, { 1, 0, 0, 1 } };
+	static const struct vmb_cursor bad[] = {
+		{ 1, 0x1000, 0, 0 }, { 1, 4, 0, 0 }, { 1, UINT32_MAX, 0, 0 }, { 2, 0, 0, 0 }, { 1, 0, 0, 1 },
+	};
 	struct rig *r = rig_new(RIG_ONCE, 1);
 
 	for (uint32_t i = 0; i < 5; i++)

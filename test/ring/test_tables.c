@@ -143,7 +143,8 @@ static const struct consumer_row { uint32_t in, old, new, pending; int signal; }
 	{ 0x418, 0x18, 0x818, 0x300, 0 },
 };
 
-/* A row of 16.5: packets that fill [old, new) are taken, then In and the pending size are as the row says when they are looked at. */
+/* A row of 16.5: packets that fill [old, new) are taken, then In and the pending size are as the row says when they are
+ * looked at. */
 static int consume(struct rig *r, const struct consumer_row *row, int sleeping, uint32_t mask, uint32_t features)
 {
 	uint32_t bytes = (row->new - row->old) & 0xfff;
@@ -192,11 +193,12 @@ Test(ring_tables, consumer_signals_16_5_whatever_mask_and_feature_bit)
 	for (uint32_t i = 0; i < ROWS(consumer_rows); i++)
 		for (uint32_t mask = 0; mask < 2; mask++)
 			for (uint32_t features = 0; features < 2; features++)
-				cr_assert_eq(consume(r, &consumer_rows[i], 0, mask, features), consumer_rows[i].signal, "row %u", i);
+				cr_assert_eq(consume(r, &consumer_rows[i], 0, mask, features), consumer_rows[i].signal);
 	rig_free(r);
 }
 
-/* 10.1: misaligned P acts as floor8(P); 1...7 and everything from the size on never signal. All P, all moves of Out, in one page. */
+/* 10.1: misaligned P acts as floor8(P); 1...7 and everything from the size on never signal. All P, all moves of Out, in one
+ * page. */
 Test(ring_tables, every_pending_size_acts_rounded_down)
 {
 	struct rig *r = rig_new(RIG_ONCE, 1);
@@ -208,7 +210,8 @@ Test(ring_tables, every_pending_size_acts_rounded_down)
 				uint32_t floor = pending & ~7u;
 				int crossed = pending >= 8 && floor < 0x1000 && 8 + out <= floor && 8 + to > floor;
 
-				cr_assert_eq(consume(r, &row, 0, 1, 1), crossed ? VMB_SIGNAL : 0, "P %#x, %#x to %#x", pending, out, to);
+				cr_assert_eq(consume(r, &row, 0, 1, 1), crossed ? VMB_SIGNAL : 0, "P %#x, %#x to %#x", pending,
+					     out, to);
 			}
 	rig_free(r);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Two sides of a ring under the memory model of C11: all orders of their accesses, and at each load all values that the model lets
- * it see. Stores become messages; a side has a view of how far it has seen each word; release attaches the view to the message, acquire takes
- * it in, a seq_cst fence exchanges it with all earlier fences. Loads are never late, so what needs "read before write" (C2, P1) is
- * not shown here: test_order.c looks at the accesses themselves.
+ * Two sides of a ring under the memory model of C11: all orders of their accesses, and at each load all values that the model
+ * lets it see. Stores become messages; a side has a view of how far it has seen each word; release attaches the view to the
+ * message, acquire takes it in, a seq_cst fence exchanges it with all earlier fences. Loads are never late, so what needs "read
+ * before write" (C2, P1) is not shown here: test_order.c looks at the accesses themselves.
  *
  * Each word may have one writer only, as the words of a ring do.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Requests and answers as fast as three threads can: a sender that keeps the table full, a receiver, and an echo on the other side. All
- * sleep when there is nothing to do. Each request comes back once, with its bytes, and nobody sleeps for ever. Rings of one page, so
- * that they are full all the time, and larger ones.
+ * Requests and answers as fast as three threads can: a sender that keeps the table full, a receiver, and an echo on the other
+ * side. All sleep when there is nothing to do. Each request comes back once, with its bytes, and nobody sleeps for ever. Rings
+ * of one page, so that they are full all the time, and larger ones.
  */
 #include "channel_rig.h"
 
@@ -42,9 +42,10 @@ static void *sender(void *arg)
 	uint64_t words[256];
 
 	for (uint32_t i = 0; i < REQUESTS;) {
-		struct vmb_packet p = { .kind = VMB_PKT_INBAND, .flags = VMB_PKT_WANTS_REPLY, .len = length(i), .user = i, .payload = words };
+		struct vmb_packet p = { .kind = VMB_PKT_INBAND, .flags = VMB_PKT_WANTS_REPLY, .user = i, .payload = words };
 		int r;
 
+		p.len = length(i);
 		compose(words, p.len / 8, i);
 		r = sent(s, i % 4 ? vmb_channel_put(s->ch, &p) : vmb_channel_send(s->ch, &p));
 		if (!r) {

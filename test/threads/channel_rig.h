@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Two channels over one pair of rings, for programs with threads: side 0 and side 1. A signal wakes all threads of the other side. A thread that
- * sleeps does so until it is woken: a lost wake hangs the program, and the alarm ends it.
+ * Two channels over one pair of rings, for programs with threads: side 0 and side 1. A signal wakes all threads of the other
+ * side. A thread that sleeps does so until it is woken: a lost wake hangs the program, and the alarm ends it.
  */
 #ifndef TEST_THREADS_CHANNEL_RIG_H
 #define TEST_THREADS_CHANNEL_RIG_H

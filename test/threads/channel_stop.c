@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Another thread asks for a channel in the middle of everything: both data threads hear of it by their next call and by a wake, and from then on
- * nothing of theirs touches a ring. A third thread looks at the channel all the time.
+ * Another thread asks for a channel in the middle of everything: both data threads hear of it by their next call and by a wake,
+ * and from then on nothing of theirs touches a ring. A third thread looks at the channel all the time.
  */
 #include "channel_rig.h"
 

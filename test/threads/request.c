@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Cancelling races with completing. The sender cancels at any moment, the receiver takes completions, and the other side answers each
- * request once, repeats some answers, and invents others. Each request must be told by recv exactly once: late if and only if its cancel
- * worked. At the end no slot is left.
+ * Cancelling races with completing. The sender cancels at any moment, the receiver takes completions, and the other side
+ * answers each request once, repeats some answers, and invents others. Each request must be told by recv exactly once: late if
+ * and only if its cancel worked. At the end no slot is left.
  */
 #include "channel_rig.h"
 
@@ -84,7 +84,8 @@ static void reply(struct side *s, uint64_t id)
 	must(!r, "an answer is sent");
 }
 
-/* Answers each request, after answering others that are over or never were. An id that is in flight is not guessed: that would be an answer. */
+/* Answers each request, after answering others that are over or never were. An id that is in flight is not guessed: that
+ * would be an answer. */
 static void *answerer(void *arg)
 {
 	struct side *s = arg;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* What a signal does in the thread tests of the ring: it wakes the other side, once. A wake-up that was lost shows as a wait that ends by time. */
+/* What a signal does in the thread tests of the ring: it wakes the other side, once. A wake-up that was lost shows as a wait
+ * that ends by time. */
 #ifndef TEST_THREADS_RING_BELL_H
 #define TEST_THREADS_RING_BELL_H
 

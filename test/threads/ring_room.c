@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A ring that is always full: the producer puts as long as it can, then waits for room, with and without hysteresis; what it has put is
- * published before it waits, or stays back and counts as room needed (ring.md 8.4). When it is woken its packet fits, and with hysteresis as many
- * as it asked room for (what was kept back is part of that).
+ * A ring that is always full: the producer puts as long as it can, then waits for room, with and without hysteresis; what it
+ * has put is published before it waits, or stays back and counts as room needed (ring.md 8.4). When it is woken its packet
+ * fits, and with hysteresis as many as it asked room for (what was kept back is part of that).
  */
 #include <string.h>
 
@@ -135,13 +135,13 @@ static void fill(uint32_t kind, uint32_t least, uint32_t keep_back)
 	consume();
 	pthread_join(producer, NULL);
 	snprintf(name, sizeof name, "memory %u, at least %u%s", kind, least, keep_back ? ", kept back" : "");
-	printf("%s: %u sent, %u received, %u armed, %u fitted, %u signals, %u early\n", name, run.sent, run.received, run.armed, run.fits,
-	       run.signals, run.early);
+	printf("%s: %u sent, %u received, %u armed, %u fitted, %u signals, %u early\n", name, run.sent, run.received, run.armed,
+	       run.fits, run.signals, run.early);
 	snprintf(text, sizeof text, "%s: all arrives", name);
 	bell_result(text, run.sent == PACKETS && run.received == PACKETS && !run.bad);
 	snprintf(text, sizeof text, "%s: the producer had to wait, a signal for each time", name);
 	bell_result(text, run.armed > 10 && run.room.waits <= run.signals + 1 && run.signals <= 2 * run.armed);
-	/* A signal can come for a pending size that arm took back because the packet fitted by then: it rings in the next wait. */
+	/* A signal can come for a pending size that arm took back, since the packet fitted by then: it rings in the next wait. */
 	snprintf(text, sizeof text, "%s: woken when there is room", name);
 	bell_result(text, run.early <= run.fits + run.signals - run.room.waits + 1);
 	rig_free(run.r);

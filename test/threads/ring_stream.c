@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A producer and a consumer in two threads, through each kind of memory and small rings, in batches of any size. Each sleeps when there is
- * nothing to do, and only a signal of the other wakes it: a lost one ends the test. Contents are compared, and the signals counted: one
- * for each sleep that was slept, and no more than the rule can give.
+ * A producer and a consumer in two threads, through each kind of memory and small rings, in batches of any size. Each sleeps
+ * when there is nothing to do, and only a signal of the other wakes it: a lost one ends the test. Contents are compared, and
+ * the signals counted: one for each sleep that was slept, and no more than the rule can give.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -144,11 +144,12 @@ static void stream(const char *name, uint32_t kind, uint32_t pages, uint64_t see
 	pthread_create(&producer, NULL, produce, NULL);
 	consume();
 	pthread_join(producer, NULL);
-	printf("%s, %u pages: %u sent, %u received, data: %u signals %u waits %u sleeps, room: %u signals %u waits %u armed\n", name, pages,
-	       run.sent, run.received, run.data_signals, run.data.waits, run.sleeps, run.room_signals, run.room.waits, run.armed);
+	printf("%s, %u pages: %u sent, %u received, data: %u signals %u waits %u sleeps, room: %u signals %u waits %u armed\n",
+	       name, pages, run.sent, run.received, run.data_signals, run.data.waits, run.sleeps, run.room_signals,
+	       run.room.waits, run.armed);
 #define RESULT(what, ok) (snprintf(text, sizeof text, "%s, %u pages: %s", name, pages, what), bell_result(text, ok))
 	RESULT("all arrives whole and in order", run.sent == PACKETS && run.received == PACKETS && !run.bad);
-	/* A signal belongs to an Out that the consumer published before sleeping; one more can overtake the mask that follows. ring.md 10.2 C6 */
+	/* A signal belongs to an Out that was published before sleeping; one more can overtake the mask after it. 10.2 C6 */
 	RESULT("each wait for data has its signal, and each sleep at most two",
 	       run.data.waits <= run.data_signals + 1 && run.data_signals <= 2 * run.sleeps);
 	/* A pending size is crossed once; one release may have sampled it just before it was cleared. */
