@@ -27,7 +27,8 @@ static void host_machine(const struct fuzz_step *s)
 		host.map_fail = s->a % 8;
 		break;
 	default:
-		host_platform_write(s->a * 1024u + (s->b < 128 ? 0 : 512) + s->b % 32u, s->v); /* rings, or what the guest says in an interrupt page */
+		/* rings, or what the guest says in an interrupt page */
+		host_platform_write(s->a * 1024u + (s->b < 128 ? 0 : 512) + s->b % 32u, s->v);
 		break;
 	}
 }

@@ -30,6 +30,8 @@ struct channel_side {
 	struct vmb_channel *ch; /* NULL: init has failed */
 	int awake;              /* has a reason to call recv */
 	int waiting;            /* had EFULL, and no wake since */
+	int full;               /* had EFULL, and nothing was put since */
+	uint32_t pending;       /* in the control page, before the call */
 	int stopped, broken, small;
 	uint64_t users;
 	struct channel_request req[CHANNEL_REQUESTS]; /* id 0: none */
@@ -222,17 +224,18 @@ static void channel_queued(struct channel_side *s, const struct vmb_packet *p, s
 /* Of the result of a put: what it may be, and what it means. raw: free before. */
 static void channel_put_result(struct channel_side *s, const struct vmb_packet *p, struct channel_packet *q, int number, uint32_t raw, int r)
 {
-	int fits = q->total < raw, waited = s->waiting, legal = p->kind != 12;
+	int fits = q->total < raw, legal = p->kind != 12;
 
 	fuzz_need(r == 0 || r == VMB_SIGNAL || r == VMB_EFULL || r == VMB_ENOSLOT || r == VMB_ETOOBIG || r == VMB_EINVAL || r == VMB_EPEER ||
 		  r == VMB_ESTOPPED);
 	if (r >= 0) {
-		fuzz_need(ring_tampered || (fits && legal));
+		fuzz_need(ring_tampered || (fits && legal && (!s->full || raw > s->pending)));
+		s->full = 0;
 		channel_queued(s, p, q, number);
 	} else if (r == VMB_EFULL) {
-		fuzz_need(ring_tampered || !fits || waited || s->cfg.least_free || s->tx->pages);
+		fuzz_need(ring_tampered || !fits || (s->full && raw <= s->pending));
 		s->pub = s->put;
-		s->waiting = !(s->cfg.flags & VMB_CHANNEL_POLLED);
+		s->waiting = s->full = !(s->cfg.flags & VMB_CHANNEL_POLLED);
 	} else if (r == VMB_ENOSLOT) {
 		fuzz_need(number && s->cfg.requests && channel_in_flight(s, 0) == s->cfg.requests);
 	} else if (r == VMB_ETOOBIG) {
@@ -282,6 +285,7 @@ static void channel_put(struct channel_pair *pair, struct channel_side *s, const
 		return;
 	channel_packet(pair, s, st, 0, &p, &q);
 	number = p.flags & VMB_PKT_WANTS_REPLY && !p.id;
+	s->pending = ring_word(s->tx, RING_PENDING);
 	r = channel_put_call(s, st, &p, &q);
 	channel_put_result(s, &p, &q, number, raw, r);
 	(void)channel_result(s, r);
@@ -305,9 +309,12 @@ static void channel_send_batch(struct channel_pair *pair, struct channel_side *s
 	struct channel_packet q[CHANNEL_RECORDS];
 	struct vmb_packet p[CHANNEL_RECORDS];
 	uint32_t n = 1 + (st->a >> 1) % CHANNEL_RECORDS, used = 0, raw = channel_raw(s);
-	uint8_t *buf = fuzz_alloc(8, CHANNEL_RECORDS * (20000 + 8 * RING_WORDS_MAX + 16));
+	uint8_t *buf;
 	int r;
 
+	if (s->put - s->got + n >= CHANNEL_PACKETS)
+		return;
+	buf = fuzz_alloc(8, CHANNEL_RECORDS * (20000 + 8 * RING_WORDS_MAX + 16));
 	for (uint32_t i = 0; i < n; i++) {
 		channel_packet(pair, s, st, i, &p[i], &q[i]);
 		recs[i] = (struct vmb_record){ p[i].kind, p[i].flags, used, p[i].list.count ? 8 + 8 * p[i].list.count : 0, p[i].len, p[i].id,
@@ -318,7 +325,8 @@ static void channel_send_batch(struct channel_pair *pair, struct channel_side *s
 	}
 	if (st->c == 7)
 		recs[n - 1].offset += st->v;
-	r = s->put - s->got + n < CHANNEL_PACKETS ? vmb_channel_send_batch(s->ch, buf, used, recs, n) : 0;
+	s->pending = ring_word(s->tx, RING_PENDING);
+	r = vmb_channel_send_batch(s->ch, buf, used, recs, n);
 	fuzz_need(r <= (int)n && r != 0);
 	if (r > 0)
 		(void)channel_result(s, 0);
@@ -334,7 +342,7 @@ static void channel_send_batch(struct channel_pair *pair, struct channel_side *s
 	if (r < 0)
 		(void)channel_result(s, r);
 	if (r == VMB_EFULL)
-		s->waiting = !(s->cfg.flags & VMB_CHANNEL_POLLED);
+		channel_put_result(s, &p[0], &q[0], 0, raw, r);
 	free(buf);
 }
 
@@ -646,7 +654,7 @@ static void channel_fresh(struct channel_pair *pair)
 		s->cfg.tx.flags |= i ? 0 : VMB_RING_FRESH;
 		s->cfg.rx.flags |= i ? 0 : VMB_RING_FRESH;
 		s->put = s->pub = s->got = s->next = 0;
-		s->waiting = 0;
+		s->waiting = s->full = 0;
 		memset(s->req, 0, sizeof s->req);
 		channel_make(s);
 		fuzz_need(s->ch);

@@ -166,24 +166,26 @@ struct vmb_mapper {
 #define VMB_MAP_RING 0x4u    /* a ring: what is written is reported by vmb_channel_dirty, not by unmap */
 #define VMB_MAP_PRIVATE 0x8u /* confidential VM: private memory */
 
-/* [pure] Check a list that came from outside: every range > 0 bytes, offset < 4096, all its pages there, at least one range, no sum
- * overflowing. Words beyond the last range are cut off (out->count). VMB_EINVAL: not a list. *bytes (may be NULL): the sum. */
+/* [pure] Check a list that came from outside: every range > 0 bytes, offset < 4096, all its pages there, at least one range,
+ * no sum overflowing. Words beyond the last range are cut off (out->count). VMB_EINVAL: not a list. *bytes (may be NULL): the
+ * sum. */
 VMB_API int vmb_list_check(const uint64_t *words, uint32_t count, uint32_t ranges, struct vmb_list *out, uint64_t *bytes);
 /* [pure] VMB_YES and the next range, 0 after the last, VMB_EINVAL where the list is none. Start with *cursor = 0. */
 VMB_API int vmb_list_next(const struct vmb_list *list, uint32_t *cursor, struct vmb_range *out);
-/* Read, write, or compare n bytes at `offset` of the memory that the list names, across ranges and pages, through the mapper. Read and
- * write: 0; compare: 0 equal, VMB_YES different. VMB_EINVAL: not all of [offset, offset + n) is in the list, nothing was
- * touched. VMB_EMAP: what lies before the refused page may have been transferred. Thread: the caller's; list words must not change. */
+/* Read, write, or compare n bytes at `offset` of the memory that the list names, across ranges and pages, through the mapper.
+ * Read and write: 0; compare: 0 equal, VMB_YES different. VMB_EINVAL: not all of [offset, offset + n) is in the list, nothing
+ * was touched. VMB_EMAP: what lies before the refused page may have been transferred. Thread: the caller's; list words must
+ * not change. */
 VMB_API VMB_MUST int vmb_list_read(const struct vmb_list *list, const struct vmb_mapper *m, uint64_t offset, void *dst, uint32_t n);
 VMB_API VMB_MUST int vmb_list_write(const struct vmb_list *list, const struct vmb_mapper *m, uint64_t offset, const void *src, uint32_t n);
 VMB_API VMB_MUST int vmb_list_compare(const struct vmb_list *list, const struct vmb_mapper *m, uint64_t offset, const void *with, uint32_t n);
 
 /* Memory as its owner sees it, to be named in a list. Frozen. */
 struct vmb_piece { uint64_t address, bytes; };
-/* [pure, but for translate] Name pieces in a list of at most `max` words: translate gives the guest-physical address of a page-aligned
- * `address`; it is called once per page of `page_bytes` (4096, 16384, 65536: the guest's own page). Neighbours
- * merge to one range wherever the wire allows. VMB_ENOSPACE: out->count words are needed. VMB_EMAP: translate refused (non-zero).
- * VMB_EINVAL: no piece, an empty one, a sum that overflows. */
+/* [pure, but for translate] Name pieces in a list of at most `max` words: translate gives the guest-physical address of a
+ * page-aligned `address`; it is called once per page of `page_bytes` (4096, 16384, 65536: the guest's own page). Neighbours
+ * merge to one range wherever the wire allows. VMB_ENOSPACE: out->count words are needed. VMB_EMAP: translate refused
+ * (non-zero). VMB_EINVAL: no piece, an empty one, a sum that overflows. */
 VMB_API VMB_MUST int vmb_list_build(const struct vmb_piece *pieces, uint32_t n, uint32_t page_bytes,
 				    int (*translate)(void *ctx, uint64_t address, uint64_t *gpa), void *ctx,
 				    uint64_t *words, uint32_t max, struct vmb_list *out);
@@ -210,8 +212,8 @@ struct vmb_packet {
 	uint16_t reserved;
 };
 
-/* Read, write, or compare n bytes at `offset` of the external memory of a received packet, as vmb_list_read and so on. GPA direct:
- * its pages; set is NULL. Transfer pages: its windows into `set`, the list of the GPADL that the set was made of. */
+/* Read, write, or compare n bytes at `offset` of the external memory of a received packet, as vmb_list_read and so on. GPA
+ * direct: its pages; set is NULL. Transfer pages: its windows into `set`, the list of the GPADL that the set was made of. */
 VMB_API VMB_MUST int vmb_packet_read(const struct vmb_packet *p, const struct vmb_list *set, const struct vmb_mapper *m, uint64_t offset,
 				     void *dst, uint32_t n);
 VMB_API VMB_MUST int vmb_packet_write(const struct vmb_packet *p, const struct vmb_list *set, const struct vmb_mapper *m, uint64_t offset,
@@ -315,8 +317,8 @@ struct vmb_cursor {
 
 struct vmb_tx;
 struct vmb_rx;
-/* Make one side of a ring. from: NULL, or a cursor (then nothing is read from or cleared in shared memory but the peer's index). A
- * bad index found in the control page: VMB_EPEER. VMB_EINVAL, VMB_ENOSPACE. */
+/* Make one side of a ring. from: NULL, or a cursor (then nothing is read from or cleared in shared memory but the peer's
+ * index). A bad index found in the control page: VMB_EPEER. VMB_EINVAL, VMB_ENOSPACE. */
 VMB_API int vmb_tx_storage(const struct vmb_ring_mem *ring, struct vmb_storage *need);                         /* [pure] */
 VMB_API int vmb_tx_init(void *mem, size_t bytes, const struct vmb_ring_mem *ring, const struct vmb_cursor *from,
 			struct vmb_tx **tx);                                                                    /* [owner] */
@@ -339,14 +341,14 @@ VMB_API VMB_MUST int vmb_tx_putv(struct vmb_tx *tx, const struct vmb_packet *p, 
 VMB_API VMB_MUST int vmb_tx_commit(struct vmb_tx *tx);
 /* [tx] Forget all that was reserved since the last commit. */
 VMB_API int vmb_tx_discard(struct vmb_tx *tx);
-/* [tx] Ask to be signalled once a packet as large as p fits, or, to have fewer wake-ups, once `least` bytes are free (0: just p; cut to
- * what the ring holds). What was reserved is taken into account, yet commit first. VMB_YES: it fits already, nothing is armed. 0: armed.
- * VMB_ETOOBIG, VMB_EPEER. ring.md 8.4 */
+/* [tx] Ask to be signalled once a packet as large as p fits, or, to have fewer wake-ups, once `least` bytes are free (0: just
+ * p; cut to what the ring holds). What was reserved is taken into account, yet commit first. VMB_YES: it fits already, nothing
+ * is armed. 0: armed. VMB_ETOOBIG, VMB_EPEER. ring.md 8.4 */
 VMB_API VMB_MUST int vmb_tx_arm(struct vmb_tx *tx, const struct vmb_packet *p, uint32_t least);
 
 /* [rx] The next packet, in place: *all is its variable header (p->head_len bytes) and payload. VMB_YES, 0 when empty,
- * VMB_EPEER. The bytes stay the peer's to change: read each once, or vmb_rx_copy. p->payload is NULL, p->list only counted: copy the
- * header, then vmb_list_check. The first packet after a sleep masks the peer's signals. ring.md 8.3 */
+ * VMB_EPEER. The bytes stay the peer's to change: read each once, or vmb_rx_copy. p->payload is NULL, p->list only counted:
+ * copy the header, then vmb_list_check. The first packet after a sleep masks the peer's signals. ring.md 8.3 */
 VMB_API VMB_MUST int vmb_rx_next(struct vmb_rx *rx, struct vmb_packet *p, struct vmb_view *all);
 /* [rx] Publish that everything returned so far is free. 0, VMB_SIGNAL, VMB_EPEER. */
 VMB_API VMB_MUST int vmb_rx_release(struct vmb_rx *rx);
@@ -358,8 +360,9 @@ VMB_API VMB_MUST int vmb_rx_sleep(struct vmb_rx *rx);
 /* [rx] Ask for no signals: for those who poll. Until the next sleep. */
 VMB_API int vmb_rx_mask(struct vmb_rx *rx);
 
-/* [tx] [rx] The view's bytes from `offset` on as at most n spans; returns how many. Plain rings need 2, VMB_RING_TWICE
- * 1, page lists 2 + len / 4096. Call again with a larger offset for the rest. VMB_EINVAL: offset beyond the view, or no view of this ring. */
+/* [tx] [rx] The view's bytes from `offset` on as at most n spans; returns how many. Plain rings need 2, VMB_RING_TWICE 1, page
+ * lists 2 + len / 4096. Call again with a larger offset for the rest. VMB_EINVAL: offset beyond the view, or no view of this
+ * ring. */
 VMB_API int vmb_tx_spans(const struct vmb_tx *tx, const struct vmb_view *v, uint32_t offset, struct vmb_span *spans, uint32_t n);
 VMB_API int vmb_rx_spans(const struct vmb_rx *rx, const struct vmb_view *v, uint32_t offset, struct vmb_span *spans, uint32_t n);
 /* [tx] [rx] Copy n bytes into or out of a view. VMB_EINVAL if they do not lie within it. */
@@ -391,7 +394,7 @@ VMB_API const char *vmb_reason_name(uint32_t reason); /* [pure] static text; "?"
  *
  * Waiting needs no thought: after recv gave 0, and after put or send gave VMB_EFULL, wake will be called when there is a reason
  * to try again. In all other cases come back by yourself. VMB_ESTOPPED and VMB_EPEER are for good, and for both sides: once one
- * call has returned it, every later call does.
+ * call has returned either, no later call succeeds.
  */
 struct vmb_channel;
 
@@ -400,33 +403,36 @@ struct vmb_channel_config {
 	uint32_t flags;        /* VMB_CHANNEL_* */
 	uint32_t requests;     /* requests in flight that the library numbers and matches, up to 65535. 0: ids are yours */
 	uint32_t ring_pages;   /* page-list rings mapped by the library: pages of both (vmb_open_info.ring_pages), else 0 */
-	uint32_t max_payload;  /* receiving more is a violation; 0: what the ring holds */
+	uint32_t max_payload;  /* receiving more is a violation (rounded up to 8, exact on pipes); 0: what the ring holds */
 	uint32_t least_free;   /* after VMB_EFULL: bytes that shall be free before wake (hysteresis); 0: a quarter of the ring. Never less
 				* than the packet needs. ring.md 8.4 */
 	struct vmb_ring_mem tx, rx; /* control NULL: the maker finds the memory itself, see there */
 	struct vmb_cursor tx_at, rx_at; /* valid: go on from here (vmb_channel_init only) */
 	void *ctx;                  /* for the callback below, without a bus only */
-	void (*signal)(void *ctx);  /* signal the peer. [tx] [rx] */
+	void (*signal)(void *ctx);  /* signal the peer. [tx] [rx]. NULL: nobody is signalled */
 };
 #define VMB_CHANNEL_DEFER 0x1u /* [tx] calls return VMB_SIGNAL instead of signalling: drop your lock, then vmb_channel_signal */
-#define VMB_CHANNEL_PIPE 0x2u  /* pipe framing: the 8-byte pipe header is added and taken off. Set by the bus for pipe offers */
+#define VMB_CHANNEL_PIPE 0x2u  /* pipe framing: the pipe header of in-band data is added and taken off. The bus sets it for pipe offers */
 #define VMB_CHANNEL_RAW 0x4u   /* a pipe offer without that */
-#define VMB_CHANNEL_POLLED 0x8u/* never ask for signals */
+#define VMB_CHANNEL_POLLED 0x8u/* never ask for signals: neither 0 nor VMB_EFULL promises a wake */
 #define VMB_CHANNEL_DIRTY 0x10u/* log ring pages written, for vmb_channel_dirty */
 #define VMB_CHANNEL_LOOSE 0x20u/* VMB_RING_LOOSE */
 
 VMB_API int vmb_channel_storage(const struct vmb_channel_config *cfg, struct vmb_storage *need);                    /* [pure] */
-/* [owner] Both ring memories given, by cfg->tx and cfg->rx. VMB_EINVAL, VMB_ESTRUCT, VMB_ENOSPACE, VMB_EPEER (a bad index found). */
+/* [owner] Both ring memories given, by cfg->tx and cfg->rx. VMB_EINVAL, VMB_ESTRUCT, VMB_ENOSPACE, VMB_EPEER (a bad index
+ * found). */
 VMB_API int vmb_channel_init(void *mem, size_t bytes, const struct vmb_channel_config *cfg, struct vmb_channel **ch);
-/* [owner] Give the storage of a vmb_channel_init back, and say where both sides stand (may be NULL). VMB_ESTATE: it is a bus's. */
+/* [owner] Flush and release what is queued, unless the channel is broken (which may signal), give the storage of a
+ * vmb_channel_init back, and say where both sides stand (may be NULL). VMB_ESTATE: it is a bus's, or has been ended. */
 VMB_API int vmb_channel_end(struct vmb_channel *ch, struct vmb_cursor *tx_at, struct vmb_cursor *rx_at);
 /* [any] Make all later [tx] and [rx] calls return VMB_ESTOPPED: how another thread asks for a channel without a bus. */
 VMB_API int vmb_channel_stop(struct vmb_channel *ch);
 
-/* [tx] Queue one packet; the peer does not see it before a flush. A request (VMB_PKT_WANTS_REPLY) with id 0 takes a
- * slot where cfg.requests > 0 (else VMB_EINVAL: id 0 is no request's), and p->id tells the id. VMB_EFULL: what was queued is
- * flushed and wake will come; until then the ring counts as full for every packet. VMB_SIGNAL: with VMB_CHANNEL_DEFER, where room had
- * to be made; an error never leaves a signal to be done. VMB_ENOSLOT, VMB_ETOOBIG, VMB_EINVAL, VMB_ESTOPPED, VMB_EPEER. */
+/* [tx] Queue one packet; the peer does not see it before a flush. A request (VMB_PKT_WANTS_REPLY) with id 0 takes a slot where
+ * cfg.requests > 0 (else VMB_EINVAL: id 0 is no request's), and p->id tells the id. VMB_EFULL: what was queued is flushed and
+ * wake will come; until then the ring counts as full for every packet. VMB_SIGNAL: with VMB_CHANNEL_DEFER, where room had to
+ * be made; a call that ends in an error, and send_batch, have signalled themselves. VMB_ENOSLOT, VMB_ETOOBIG, VMB_EINVAL,
+ * VMB_ESTOPPED, VMB_EPEER. */
 VMB_API VMB_MUST int vmb_channel_put(struct vmb_channel *ch, struct vmb_packet *p);
 /* [tx] The same with the payload gathered from n parts, whose lengths must sum up to p->len. */
 VMB_API VMB_MUST int vmb_channel_putv(struct vmb_channel *ch, struct vmb_packet *p, const struct vmb_span *parts, uint32_t n);
@@ -435,13 +441,13 @@ VMB_API VMB_MUST int vmb_channel_flush(struct vmb_channel *ch);
 /* [tx] put and flush. */
 VMB_API VMB_MUST int vmb_channel_send(struct vmb_channel *ch, struct vmb_packet *p);
 
-/* [rx] Copy the next packet into buf (8-aligned) and describe it in *p. VMB_YES: a packet. 0: empty; all has been
- * released and signals are on: sleep. VMB_ETOOSMALL: head_len + len say what it needs; it stays. VMB_ESTOPPED, VMB_EPEER. Completions
- * that match no request are counted and passed over; VMB_EAGAIN: so many that this call ends here, call again. A cancelled request's
- * completion comes with VMB_PKT_LATE. Space goes back to the peer now and then, and at 0; sooner by vmb_channel_release. Does not
- * return VMB_SIGNAL: it signals. */
+/* [rx] Copy the next packet into buf (8-aligned) and describe it in *p. VMB_YES: a packet. 0: empty; all has been released and
+ * signals are on: sleep. VMB_ETOOSMALL: head_len + len say what it needs, and it stays. VMB_ESTOPPED, VMB_EPEER. Completions
+ * that match no request are counted and passed over; VMB_EAGAIN: so many that this call ends here, call again. A cancelled
+ * request's completion comes with VMB_PKT_LATE. Space goes back to the peer now and then, and at 0; sooner by
+ * vmb_channel_release. Does not return VMB_SIGNAL: it signals. */
 VMB_API VMB_MUST int vmb_channel_recv(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p);
-/* [rx] Pass over the packet that was too small for. */
+/* [rx] Pass over the packet that VMB_ETOOSMALL told of (else VMB_ESTATE); a completion ends its request all the same. */
 VMB_API int vmb_channel_skip(struct vmb_channel *ch);
 /* [rx] Give space back now: before you wait for anything but this channel. */
 VMB_API VMB_MUST int vmb_channel_release(struct vmb_channel *ch);
@@ -458,34 +464,38 @@ struct vmb_record {
 	uint32_t ranges;
 	uint16_t page_set, reserved;
 };
-/* [rx] As many packets as there are, or as fit into buf or recs, at most n. Returns how many; 0: as recv. Errors as recv, and only if
- * there was no packet before. All of the space is given back, with one signal at most. */
+/* [rx] As many packets as there are, or as fit into buf (8-aligned) or recs, at most n, and n at least 1. Returns how many; 0:
+ * as recv. Errors as recv, and only if there was no packet before. All of the space is given back, with one signal at most. */
 VMB_API VMB_MUST int vmb_channel_recv_batch(struct vmb_channel *ch, uint8_t *buf, uint32_t bytes, struct vmb_record *recs, uint32_t n);
-/* [tx] Put n packets and flush once. Returns how many were taken (rec.id is set for requests); fewer than n: VMB_EFULL or VMB_ENOSLOT
- * stopped it and wake will come. Errors as put, and only if none was taken. head_len: 8 + 8 * words; the first 8 bytes are not read. */
+/* [tx] Put n packets and flush once. Returns how many were taken (rec.id is set for requests); fewer than n: VMB_EFULL or
+ * VMB_ENOSLOT stopped it, and the next call with the rest says which. Errors as put, and only if none was taken. It signals
+ * itself, whatever DEFER says. head_len: 8 + 8 * words, in CPU order; the first 8 bytes are not read. buf: 8-aligned. */
 VMB_API VMB_MUST int vmb_channel_send_batch(struct vmb_channel *ch, const uint8_t *buf, uint32_t bytes, struct vmb_record *recs, uint32_t n);
 
-/* [tx] Give up a request. Its slot and the buffers that it named stay the peer's until its completion comes (recv gives it once, with
- * VMB_PKT_LATE) or the channel ends (vmb_channel_outstanding). VMB_ENOENT: already completed. *user (may be NULL): its user. */
+/* [tx] Give up a request. Its slot and the buffers that it named stay the peer's until its completion comes (recv gives it
+ * once, with VMB_PKT_LATE) or the channel ends (vmb_channel_outstanding). VMB_ENOENT: already completed. *user (may be NULL):
+ * its user. */
 VMB_API int vmb_channel_cancel(struct vmb_channel *ch, uint64_t id, uint64_t *user);
-/* [owner] VMB_YES and one request in flight per call, cancelled ones too, 0 after the last; start with *cursor = 0. To save, or to fail
- * them: a guest does that at VMB_EV_CLOSED, for until then the host may write to the buffers. This call, _info and _dirty are legal
- * until you free the memory. *flags (may be NULL): VMB_PKT_LATE where it was cancelled. */
+/* [owner] VMB_YES and one request in flight per call, cancelled ones too, 0 after the last; start with *cursor = 0. To save,
+ * or to fail them: a guest does that at VMB_EV_CLOSED, for until then the host may write to the buffers. This call, _info and
+ * _dirty are legal until you free the memory. *flags (may be NULL): VMB_PKT_LATE where it was cancelled. */
 VMB_API int vmb_channel_outstanding(const struct vmb_channel *ch, uint32_t *cursor, uint64_t *id, uint64_t *user, uint32_t *flags);
-/* [owner] Know a request that was in flight before a restore. VMB_EINVAL: not an id that this table could have given, or taken. */
+/* [owner] Know a request that was in flight before a restore. VMB_EINVAL: not an id that this table could have given, or
+ * taken. */
 VMB_API int vmb_channel_adopt(struct vmb_channel *ch, uint64_t id, uint64_t user);
 
-/* [tx] As put, but the payload is yours to fill in place before flush (vmb_tx_spans, vmb_tx_copy). */
+/* [tx] As put, but the payload is yours to fill in place (vmb_tx_spans, vmb_tx_copy) before the next [tx] call. */
 VMB_API VMB_MUST int vmb_channel_reserve(struct vmb_channel *ch, struct vmb_packet *p, struct vmb_view *payload);
-/* [rx] As recv, but in place (vmb_rx_spans, vmb_rx_copy): header and payload, the peer's to change. Valid until release, or
- * until 0. A completion is matched here. */
+/* [rx] As recv, but in place (vmb_rx_spans, vmb_rx_copy): header and payload, the peer's to change. Valid until release, 0,
+ * or the next recv or skip. A completion is matched here. VMB_EAGAIN as recv. */
 VMB_API VMB_MUST int vmb_channel_next(struct vmb_channel *ch, struct vmb_packet *p, struct vmb_view *all);
 /* [tx] [rx] The rings, for the span and copy calls. Using more of them goes behind the channel's back. */
 VMB_API int vmb_channel_tx(struct vmb_channel *ch, struct vmb_tx **tx);
 VMB_API int vmb_channel_rx(struct vmb_channel *ch, struct vmb_rx **rx);
 
-/* [any] OR into bits[] the ring pages written since the last call, and forget them. Bit n is page n of the ring's GPADL: the guest's
- * sending ring first, each with its control page. Written first, logged second: clear the page's mark, then copy the page. */
+/* [any] OR into bits[] the ring pages written since the last call, and forget them. Bit n is page n of the ring's GPADL: the
+ * guest's sending ring first, each with its control page. Written first, logged second: clear the page's mark, then copy the
+ * page. A vmb_channel_init counts as the host's. VMB_ETOOSMALL: too few words. VMB_ESTATE: no log. */
 VMB_API int vmb_channel_dirty(struct vmb_channel *ch, uint64_t *bits, uint32_t words);
 
 struct vmb_channel_info {
@@ -499,7 +509,8 @@ struct vmb_channel_info {
 	uint64_t full, unmatched;       /* times the ring was full; completions without a request */
 	uint64_t masked;                /* publications that would have signalled had the peer not masked */
 };
-VMB_API int vmb_channel_info(const struct vmb_channel *ch, struct vmb_channel_info *out); /* [any] a racy snapshot */
+/* [any] A racy snapshot; until the channel is given back a data call for the rule of ownership, then the last values. */
+VMB_API int vmb_channel_info(const struct vmb_channel *ch, struct vmb_channel_info *out);
 
 /* ================================================================================================== events */
 
@@ -621,8 +632,8 @@ VMB_API VMB_MUST int vmb_guest_poll(struct vmb_guest *g, uint64_t now, struct vm
 
 /* ---- the connection */
 
-/* [control] Negotiate from the highest version down, then ask for offers -> EV_CONNECTED, EV_OFFER..., EV_OFFERS_DONE. VMB_ESTATE:
- * not disconnected. */
+/* [control] Negotiate from the highest version down, then ask for offers -> EV_CONNECTED, EV_OFFER..., EV_OFFERS_DONE.
+ * VMB_ESTATE: not disconnected. */
 VMB_API int vmb_guest_connect(struct vmb_guest *g);
 /* [control] Rescinds every channel locally (EV_RESCINDED), waits for your releases, then UNLOAD -> EV_DISCONNECTED. */
 VMB_API int vmb_guest_disconnect(struct vmb_guest *g);
@@ -655,13 +666,14 @@ VMB_API int vmb_guest_close(struct vmb_guest *g, vmb_handle ch);
 /* [control] Done with this channel: closes it if need be, tears down what GPADLs are left (EV_GPADL_DOWN each), tells
  * the host. -> EV_GONE. */
 VMB_API int vmb_guest_release(struct vmb_guest *g, vmb_handle ch);
-/* [control] Interrupts to another VP, >= 4.1 (else VMB_EVERSION) -> EV_TARGET. VMB_ESTATE: not open, no interrupts, or one under way. */
+/* [control] Interrupts to another VP, >= 4.1 (else VMB_EVERSION) -> EV_TARGET. VMB_ESTATE: not open, no interrupts, or one
+ * under way. */
 VMB_API int vmb_guest_target(struct vmb_guest *g, vmb_handle ch, uint32_t vp);
 
 /* ---- memory that packets name by a GPADL */
 
-/* [control] Announce it; the list is copied. *gpadl is set at once, usable after EV_GPADL with status 0. VMB_ENOSPACE, VMB_ETOOBIG
- * (over 8191 words), VMB_EINVAL (not a list), VMB_ESTATE (rescinded). */
+/* [control] Announce it; the list is copied. *gpadl is set at once, usable after EV_GPADL with status 0. VMB_ENOSPACE,
+ * VMB_ETOOBIG (over 8191 words), VMB_EINVAL (not a list), VMB_ESTATE (rescinded). */
 VMB_API int vmb_guest_gpadl_create(struct vmb_guest *g, vmb_handle ch, const struct vmb_list *list, uint32_t *gpadl);
 /* [control] -> EV_GPADL_DOWN; its status VMB_ELEAK: the host may still write there. VMB_ENOENT: no such, or going already. */
 VMB_API int vmb_guest_gpadl_destroy(struct vmb_guest *g, uint32_t gpadl);
@@ -727,8 +739,9 @@ VMB_API VMB_MUST int vmb_host_poll(struct vmb_host *h, uint64_t now, struct vmb_
  * second one with the same class, instance and subchannel, or a taken channel_id, VMB_EINVAL. A subchannel without its primary:
  * VMB_EINVAL. control-plane.md 8 */
 VMB_API int vmb_host_offer(struct vmb_host *h, const struct vmb_offer *offer, vmb_handle *ch);
-/* [control] Take it away, subchannels first. EV_CLOSE if it is attached; then RESCIND; EV_GONE when the guest let go of the id (or does not
- * know it). The same device may be offered again at once: it gets the same id, after the guest let go. control-plane.md 12 */
+/* [control] Take it away, subchannels first. EV_CLOSE if it is attached; then RESCIND; EV_GONE when the guest let go of the id
+ * (or does not know it). The same device may be offered again at once: it gets the same id, after the guest let go.
+ * control-plane.md 12 */
 VMB_API int vmb_host_remove(struct vmb_host *h, vmb_handle ch);
 
 struct vmb_open_info {
@@ -766,16 +779,16 @@ struct vmb_gpadl_info {
 	uint64_t bytes;
 };
 VMB_API int vmb_host_gpadl_info(struct vmb_host *h, vmb_handle ch, uint32_t gpadl, struct vmb_gpadl_info *out);  /* [control] VMB_ENOENT */
-/* [control] Copy its list into words (max of them) and hold it: the guest's tear-down, close, rescind or unload then asks (EV_GPADL_DOWN)
- * and waits for release. *list (its words are yours) serves vmb_list_read and vmb_packet_read from any thread meanwhile. Holds count.
- * VMB_ENOENT, VMB_ETOOSMALL. */
+/* [control] Copy its list into words (max of them) and hold it: the guest's tear-down, close, rescind or unload then asks
+ * (EV_GPADL_DOWN) and waits for release. *list (its words are yours) serves vmb_list_read and vmb_packet_read from any thread
+ * meanwhile. Holds count. VMB_ENOENT, VMB_ETOOSMALL. */
 VMB_API int vmb_host_gpadl_hold(struct vmb_host *h, vmb_handle ch, uint32_t gpadl, uint64_t *words, uint32_t max, struct vmb_list *list);
 VMB_API int vmb_host_gpadl_release(struct vmb_host *h, vmb_handle ch, uint32_t gpadl); /* [control] VMB_ENOENT: not held */
 
-/* [control] Who uses this memory? Before guest pages pfn ... pfn + pages - 1 are taken away (hot-unplug, a change of visibility): VMB_YES
- * and one use per call, 0 after the last; start with *cursor = 0. A use is the ring of an open channel or a hold, of GPADL *gpadl of *ch.
- * Detach it, remove the channel, or release the hold, and ask again. Maps that a mapper's caller has just now are the mapper's to wait
- * for. VMB_EINVAL: no pages, or their numbers overflow. */
+/* [control] Who uses this memory? Before guest pages pfn ... pfn + pages - 1 are taken away (hot-unplug, a change of
+ * visibility): VMB_YES and one use per call, 0 after the last; start with *cursor = 0. A use is the ring of an open channel or
+ * a hold, of GPADL *gpadl of *ch. Detach it, remove the channel, or release the hold, and ask again. Maps that a mapper's
+ * caller has just now are the mapper's to wait for. VMB_EINVAL: no pages, or their numbers overflow. */
 VMB_API int vmb_host_users(struct vmb_host *h, uint64_t pfn, uint64_t pages, uint32_t *cursor, vmb_handle *ch, uint32_t *gpadl);
 
 VMB_API int vmb_host_reset(struct vmb_host *h); /* [control] the VM is reset: EV_CLOSE for all that is attached -> EV_RESET */
@@ -803,8 +816,8 @@ VMB_API int vmb_host_info(struct vmb_host *h, struct vmb_bus_info *out);   /* [c
 /* ============================================================================== SynIC pages, both sides, [any]
  * slot: 256 bytes of a message page; flags: 256 bytes of an event-flags page; both of one SINT. control-plane.md 1.3, 9.3
  */
-/* Host: write one message; one caller per slot at a time, as the message callback is. 0: raise the SINT. VMB_EAGAIN: occupied; the guest
- * will write EOM when it is free. VMB_EINVAL: over 240 bytes. */
+/* Host: write one message; one caller per slot at a time, as the message callback is. 0: raise the SINT. VMB_EAGAIN: occupied;
+ * the guest will write EOM when it is free. VMB_EINVAL: over 240 bytes. */
 VMB_API VMB_MUST int vmb_synic_post(void *slot, const void *payload, uint32_t len);
 /* Host: set a flag, 0...2047. VMB_YES: raise the SINT. 0: it was set. */
 VMB_API VMB_MUST int vmb_synic_set(void *flags, uint32_t flag);
@@ -827,18 +840,21 @@ struct vmb_field {           /* frozen */
 #define VMB_FIELD_RANGE 6 /* a number: VMB_RANGE */
 
 VMB_API const char *vmb_message_name(uint32_t type); /* "OPEN_CHANNEL"; unknown: "?" */
-/* Bytes of the form of `type` that a sender uses at this version and these features (GPADL messages: without data). VMB_EINVAL: no
- * such type; VMB_EVERSION: not in this version or without a feature it lacks. */
+/* Bytes of the form of `type` that a sender uses at this version and these features (GPADL messages: without data).
+ * VMB_EINVAL: no such type; VMB_EVERSION: not in this version or without a feature it lacks. */
 VMB_API int vmb_message_size(uint32_t type, uint32_t version, uint32_t features);
-/* Is this a message that an end may act on: type, size, version, features, direction (to_host != 0: guest to host)? 0, VMB_EPEER (unknown
- * type, short), VMB_EVERSION, VMB_EINVAL (the other direction). Total over any bytes. control-plane.md 2, 17, 19 */
+/* Is this a message that an end may act on: type, size, version, features, direction (to_host != 0: guest to host)? 0,
+ * VMB_EPEER (unknown type, short), VMB_EVERSION, VMB_EINVAL (the other direction). Total over any bytes. control-plane.md 2,
+ * 17, 19 */
 VMB_API int vmb_message_check(const void *msg, uint32_t len, uint32_t version, uint32_t features, int to_host);
-/* Field number `index` of a message: VMB_YES, or VMB_ENOENT after the last that lies within len. version and features pick the form;
- * version 0: by length. INITIATE_CONTACT is read by the version that it asks for. Total over any bytes. */
+/* Field number `index` of a message: VMB_YES, or VMB_ENOENT after the last that lies within len. version and features pick the
+ * form; version 0: by length. INITIATE_CONTACT is read by the version that it asks for. Total over any bytes. */
 VMB_API int vmb_message_field(const void *msg, uint32_t len, uint32_t version, uint32_t features, uint32_t index, struct vmb_field *out);
-/* Write the header and zeros of a message as long as vmb_message_size says into buf; returns that length, VMB_ETOOSMALL, or its errors. */
+/* Write the header and zeros of a message as long as vmb_message_size says into buf; returns that length, VMB_ETOOSMALL, or
+ * its errors. */
 VMB_API int vmb_message_init(void *buf, uint32_t bytes, uint32_t type, uint32_t version, uint32_t features);
-/* Set the number called `name`. VMB_ENOENT: no such number in this form; VMB_EINVAL: it does not fit. GUIDs and bytes: copy to its offset. */
+/* Set the number called `name`. VMB_ENOENT: no such number in this form; VMB_EINVAL: it does not fit. GUIDs and bytes: copy to
+ * its offset. */
 VMB_API int vmb_message_set(void *msg, uint32_t len, uint32_t version, uint32_t features, const char *name, uint64_t value);
 /* The same for a whole ring packet, from its descriptor on (without footer); one packet type name. ring.md 4, 5 */
 VMB_API int vmb_packet_field(const void *packet, uint32_t len, uint32_t index, struct vmb_field *out);

@@ -133,7 +133,7 @@ struct vmbi_gc { /* one offered channel */
 /* vmbi_gg.flags */
 #define VMBI_GG_RING 0x1u
 #define VMBI_GG_CANCELLED 0x2u /* nobody wants it: tear it down as soon as it is there */
-#define VMBI_GG_READY 0x4u     /* the embedder knows of it, or has asked for its end: the last event is EV_GPADL_DOWN */
+#define VMBI_GG_ASKED 0x4u     /* the embedder has asked for its end: the last event is EV_GPADL_DOWN */
 #define VMBI_GG_FINAL 0x8u     /* the last event is queued or was given out */
 #define VMBI_GG_TOLD 0x40u     /* it was given out */
 #define VMBI_GG_UNSURE 0x10u   /* some message may have arrived twice: a refusal proves nothing */

@@ -43,14 +43,22 @@ static void guest_gpadl_pack(struct vmb_guest *g)
 	g->arena_top = top;
 }
 
-static void guest_gpadl_leave_arena(struct vmb_guest *g, struct vmbi_gg *d)
+/* What a change of state brings with it: a place in the arena while announcing, a wait for an answer, a message to send. */
+static void guest_gpadl_become(struct vmb_guest *g, struct vmbi_gg *d, uint32_t state)
 {
-	uint32_t k = vmbi_gg_index(g, d);
+	uint32_t k = vmbi_gg_index(g, d), node = VMBI_GUEST_NODE_GPADL(g, k);
 
-	if (!g->arena_links[k].in)
-		return;
-	vmbi_fifo_remove(&g->arena_order, g->arena_links, k);
-	g->arena_used -= d->words;
+	if (d->state == VMBI_GG_ANNOUNCE) {
+		vmbi_fifo_remove(&g->arena_order, g->arena_links, k);
+		g->arena_used -= d->words;
+	}
+	vmbi_guest_unwait(g, node);
+	d->flags &= ~VMBI_GG_MAYBE;
+	d->state = state;
+	if (state == VMBI_GG_CREATE || state == VMBI_GG_TEARING)
+		vmbi_guest_wait(g, node);
+	else if (state == VMBI_GG_TEARDOWN)
+		vmbi_guest_queue(g, node);
 }
 
 int vmbi_guest_gpadl_room(const struct vmb_guest *g, uint32_t words)
@@ -130,7 +138,7 @@ static void guest_gpadl_report(struct vmb_guest *g, struct vmbi_gg *d, int32_t s
 		if (status == VMB_ELEAK)
 			g->channels[d->channel].flags |= VMBI_GC_LEAK;
 		vmbi_guest_gpadl_told(g, d);
-	} else if (d->flags & VMBI_GG_READY) {
+	} else if (d->flags & VMBI_GG_ASKED) {
 		d->status = status == VMB_ELEAK ? VMB_ELEAK : 0;
 		vmbi_guest_mark(g, node, VMBI_GE_DOWN);
 	} else {
@@ -143,8 +151,7 @@ static void guest_gpadl_report(struct vmb_guest *g, struct vmbi_gg *d, int32_t s
 /* The host has nothing of it any more. */
 static void guest_gpadl_settle(struct vmb_guest *g, struct vmbi_gg *d)
 {
-	guest_gpadl_leave_arena(g, d);
-	d->state = VMBI_GG_SETTLED;
+	guest_gpadl_become(g, d, VMBI_GG_SETTLED);
 	guest_gpadl_report(g, d, 0);
 }
 
@@ -200,8 +207,7 @@ static void guest_gpadl_burn(struct vmb_guest *g, struct vmbi_gg *d)
 {
 	uint32_t channel = d->channel;
 
-	guest_gpadl_leave_arena(g, d);
-	d->state = VMBI_GG_BURNT;
+	guest_gpadl_become(g, d, VMBI_GG_BURNT);
 	guest_gpadl_refused(g, d, VMB_EPLATFORM, 0);
 	vmbi_guest_gpadl_leak(g, d);
 	guest_gpadl_step(g, channel);
@@ -209,34 +215,19 @@ static void guest_gpadl_burn(struct vmb_guest *g, struct vmbi_gg *d)
 
 void vmbi_guest_gpadl_posted(struct vmb_guest *g, struct vmbi_gg *d, int outcome)
 {
-	uint32_t node = VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d));
-
 	if (outcome == VMBI_GUEST_FAILED) {
 		guest_gpadl_burn(g, d);
 	} else if (outcome == VMBI_GUEST_MAYBE) {
 		d->flags |= VMBI_GG_MAYBE | (d->state == VMBI_GG_ANNOUNCE ? VMBI_GG_UNSURE : 0);
+	} else if (d->state == VMBI_GG_TEARDOWN) {
+		guest_gpadl_become(g, d, VMBI_GG_TEARING);
+	} else if (guest_gpadl_is_last(d)) {
+		guest_gpadl_become(g, d, VMBI_GG_CREATE);
 	} else {
+		d->sent++;
 		d->flags &= ~VMBI_GG_MAYBE;
-		if (d->state == VMBI_GG_TEARDOWN) {
-			d->state = VMBI_GG_TEARING;
-			vmbi_guest_wait(g, node);
-		} else if (guest_gpadl_is_last(d)) {
-			d->sent++;
-			d->state = VMBI_GG_CREATE;
-			guest_gpadl_leave_arena(g, d);
-			vmbi_guest_wait(g, node);
-		} else {
-			d->sent++;
-			vmbi_guest_queue(g, node); /* behind the others: lists may interleave. gpadl.md 4 */
-		}
+		vmbi_guest_queue(g, VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d))); /* lists may interleave. gpadl.md 4 */
 	}
-}
-
-static void guest_gpadl_tear_down(struct vmb_guest *g, struct vmbi_gg *d)
-{
-	d->state = VMBI_GG_TEARDOWN;
-	d->flags = (d->flags | VMBI_GG_CANCELLED) & ~VMBI_GG_MAYBE;
-	vmbi_guest_queue(g, VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d)));
 }
 
 void vmbi_guest_gpadl_down(struct vmb_guest *g, struct vmbi_gg *d)
@@ -247,7 +238,7 @@ void vmbi_guest_gpadl_down(struct vmb_guest *g, struct vmbi_gg *d)
 	else if (d->state == VMBI_GG_ALIVE && g->channels[d->channel].flags & VMBI_GC_RESCINDED)
 		guest_gpadl_settle(g, d); /* it was off the memory before it said RESCIND. gpadl.md 7.7 */
 	else if (d->state == VMBI_GG_ALIVE)
-		guest_gpadl_tear_down(g, d);
+		guest_gpadl_become(g, d, VMBI_GG_TEARDOWN);
 }
 
 /* ---- messages in */
@@ -274,25 +265,22 @@ int vmbi_guest_on_created(struct vmb_guest *g, const uint8_t *msg)
 		return 0;
 	if (!status && !whole) /* the wrong pages, in part */
 		guest_gpadl_refused(g, d, VMB_EPLATFORM, VMB_HV_TIMEOUT);
-	vmbi_guest_unwait(g, VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d)));
-	guest_gpadl_leave_arena(g, d);
 	if (status) {
 		guest_gpadl_refused(g, d, VMB_EREFUSED, status);
 		if (d->flags & VMBI_GG_UNSURE) { /* it may be the second of two answers to one header: gpadl.md 5.2 */
-			d->state = VMBI_GG_CREATE;
+			guest_gpadl_become(g, d, VMBI_GG_CREATE);
 			vmbi_guest_gpadl_leak(g, d);
 		} else {
 			guest_gpadl_settle(g, d);
 		}
 	} else if (d->flags & VMBI_GG_CANCELLED) {
-		guest_gpadl_tear_down(g, d); /* gpadl.md 7.11 */
+		guest_gpadl_become(g, d, VMBI_GG_TEARDOWN); /* gpadl.md 7.11 */
 	} else {
-		d->state = VMBI_GG_ALIVE;
+		guest_gpadl_become(g, d, VMBI_GG_ALIVE);
 		if (d->flags & VMBI_GG_RING)
 			vmbi_guest_ring_created(g, c, 0, 0);
-		else if (!(d->flags & VMBI_GG_READY)) /* else the channel was released meanwhile */
+		else if (!(d->flags & VMBI_GG_ASKED)) /* else the channel was released meanwhile */
 			vmbi_guest_mark(g, VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d)), VMBI_GE_GPADL);
-		d->flags |= VMBI_GG_READY;
 	}
 	guest_gpadl_step(g, channel);
 	return !late;
@@ -308,7 +296,6 @@ int vmbi_guest_on_torndown(struct vmb_guest *g, const uint8_t *msg)
 		return 0;
 	channel = d->channel;
 	late = !!(d->flags & VMBI_GG_FINAL);
-	vmbi_guest_unwait(g, VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d)));
 	guest_gpadl_settle(g, d);
 	guest_gpadl_step(g, channel);
 	return !late;
@@ -352,7 +339,7 @@ void vmbi_guest_gpadls_released(struct vmb_guest *g, struct vmbi_gc *c)
 
 		if (d->flags & (VMBI_GG_RING | VMBI_GG_TOLD))
 			continue;
-		d->flags |= VMBI_GG_READY;
+		d->flags |= VMBI_GG_ASKED;
 		vmbi_guest_unmark(g, node, VMBI_GE_GPADL);
 		if (failed) {
 			d->status = d->status == VMB_ELEAK ? VMB_ELEAK : 0;
@@ -415,17 +402,15 @@ int vmb_guest_gpadl_create(struct vmb_guest *g, vmb_handle ch, const struct vmb_
 
 int vmb_guest_gpadl_destroy(struct vmb_guest *g, uint32_t gpadl)
 {
-	const uint32_t going = VMBI_GG_READY | VMBI_GG_CANCELLED;
 	struct vmbi_gg *d;
 	int r = vmbi_guest_enter(g);
 
 	if (r < 0)
 		return r;
 	d = guest_gpadl_find(g, gpadl);
-	if (!d || d->flags & (VMBI_GG_RING | VMBI_GG_FINAL) || (d->flags & going) == going ||
-	    g->channels[d->channel].flags & VMBI_GC_RELEASED)
+	if (!d || d->flags & (VMBI_GG_RING | VMBI_GG_FINAL | VMBI_GG_ASKED))
 		return vmbi_guest_leave(g, VMB_ENOENT);
-	d->flags |= VMBI_GG_READY;
+	d->flags |= VMBI_GG_ASKED;
 	vmbi_guest_unmark(g, VMBI_GUEST_NODE_GPADL(g, vmbi_gg_index(g, d)), VMBI_GE_GPADL);
 	vmbi_guest_gpadl_down(g, d);
 	return vmbi_guest_leave(g, 0);

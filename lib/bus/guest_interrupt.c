@@ -18,7 +18,7 @@ static void guest_interrupt_channel(struct vmb_guest *g, uint32_t id)
 	uint32_t slot = vmbi_guest_id_slot(g, id);
 	struct vmbi_gc *c = &g->channels[slot];
 
-	if (!slot) {
+	if (!slot || vmbi_gate_is_closed(&c->gate)) {
 		guest_interrupt_stray(g);
 		return;
 	}

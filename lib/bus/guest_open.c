@@ -190,8 +190,11 @@ void vmbi_guest_abandon(struct vmb_guest *g, struct vmbi_gc *c)
 void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c)
 {
 	uint32_t slot = vmbi_gc_slot(g, c);
+	struct vmb_cursor tx, rx;
 
+	/* Stopped first: what was put and not flushed is not sent. After the second the object looks at the rings no more. */
 	vmbi_channel_stop(c->object);
+	vmbi_channel_cursors(c->object, &tx, &rx);
 	vmbi_guest_unmark(g, slot, VMBI_GE_OPENED | VMBI_GE_TARGET);
 	c->flags &= ~(VMBI_GC_OBJECT | VMBI_GC_TARGET);
 	if ((c->send == VMBI_MSG_OPEN_CHANNEL && !(c->flags & VMBI_GC_OPEN_OUT)) ||

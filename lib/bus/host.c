@@ -137,6 +137,7 @@ int vmb_host_init(void *mem, size_t bytes, const struct vmb_host_config *cfg, st
 	h->slots = c.max_channels;
 	h->gpadls = c.max_gpadls;
 	h->replies = host_replies(&c);
+	h->lowest_id = c.first_channel_id;
 	vmbi_gate_init(&h->page_gate);
 	host_slots(h);
 	vmbi_hq_init(h);

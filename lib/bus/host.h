@@ -164,6 +164,7 @@ struct vmb_host {
 	uint32_t blocked, blocked_vp; /* the head of the queue: VMBI_BLOCKED_* */
 	uint32_t queued;
 	uint32_t free_slot, free_reply;
+	uint32_t lowest_id;  /* all ids from the first one up to here are taken */
 	uint32_t sorted;     /* first of the offers in order */
 	uint32_t page_mapped;
 	uint64_t page_pfn;

@@ -168,7 +168,8 @@ void vmbi_host_settle(struct vmb_host *h)
 	uint8_t complete[8] = { VMBI_MSG_UNLOAD_COMPLETE };
 
 	vmbi_gpadls_count(h->store, &gpadls, &pages);
-	if (!action || h->serving || gpadls || (h->page_mapped && !vmbi_gate_empty(&h->page_gate)))
+	/* A channel that is served uses its ring: no GPADL means that no device has anything. */
+	if (!action || gpadls || (h->page_mapped && !vmbi_gate_empty(&h->page_gate)))
 		return;
 	if (h->page_mapped)
 		vmbi_host_unmap_page(h);

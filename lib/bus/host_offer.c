@@ -12,16 +12,16 @@
 static void offer_set_route(struct vmb_host *h, uint32_t id, uint32_t route)
 {
 	VMBI_STORE32_RELEASE(&h->route[id], route); /* vmb_host_signal reads it, from any thread */
+	if (!route && id < h->lowest_id && id >= h->cfg.first_channel_id)
+		h->lowest_id = id;
 }
 
 /* There are at least as many ids from the first one up as slots, and no slot has two: there is a free one. */
-static uint32_t offer_free_id(const struct vmb_host *h)
+static uint32_t offer_free_id(struct vmb_host *h)
 {
-	uint32_t id = h->cfg.first_channel_id;
-
-	while (id < VMBI_MAX_CHANNEL_ID && h->route[id])
-		id++;
-	return id;
+	while (h->lowest_id < VMBI_MAX_CHANNEL_ID && h->route[h->lowest_id])
+		h->lowest_id++;
+	return h->lowest_id;
 }
 
 void vmbi_host_drop_id(struct vmb_host *h, struct vmbi_hc *c)
@@ -43,7 +43,7 @@ void vmbi_host_drop_id(struct vmb_host *h, struct vmbi_hc *c)
 
 void vmbi_host_unclaim(struct vmb_host *h, const struct vmbi_hc *c)
 {
-	if (c->wanted && h->route[c->wanted] == c->slot)
+	if (h->route[c->wanted] == c->slot)
 		offer_set_route(h, c->wanted, 0);
 }
 
@@ -54,19 +54,15 @@ static struct vmbi_hc *offer_primary(struct vmb_host *h, const struct vmbi_hc *c
 	return c->primary ? &h->ch[c->primary] : NULL;
 }
 
-static int offer_is_known(const struct vmbi_hc *c)
-{
-	return c->state != VMBI_HC_UNOFFERED && c->state != VMBI_HC_REVOKED;
-}
-
-/* May the guest hear of it now? Subchannels come after their primary, and exist since 2.4. control-plane.md 3, 8.6 */
+/* May the guest hear of it now, who does not know it? Subchannels come after their primary, and exist since 2.4.
+ * control-plane.md 3, 8.6 */
 static int offer_may(struct vmb_host *h, const struct vmbi_hc *c)
 {
 	const struct vmbi_hc *primary = offer_primary(h, c);
 
-	if (h->state != VMB_BUS_RUNNING || c->state != VMBI_HC_UNOFFERED || c->removed || c->heir_of)
+	if (h->state != VMB_BUS_RUNNING || c->removed || c->heir_of)
 		return 0;
-	return !c->subchannel || (primary && offer_is_known(primary) && h->version >= VMB_V2_4);
+	return !c->subchannel || (primary && primary->state != VMBI_HC_UNOFFERED && h->version >= VMB_V2_4);
 }
 
 static void offer_one(struct vmb_host *h, struct vmbi_hc *c)
@@ -78,7 +74,6 @@ static void offer_one(struct vmb_host *h, struct vmbi_hc *c)
 	else if (!c->id) /* else inherited */
 		c->id = offer_free_id(h);
 	c->state = VMBI_HC_CLOSED;
-	c->rescinded = 0;
 	offer_set_route(h, c->id, c->slot | VMBI_HOST_KNOWN);
 	if (primary) {
 		primary->live_subs++;

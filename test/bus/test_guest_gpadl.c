@@ -368,6 +368,60 @@ Test(guest_gpadl, pitfall_gpadl_17_device_lists_go_before_close_below_4_0_and_af
 	}
 }
 
+/* Half of a list cannot be taken back: it is announced to its end, then torn down. */
+Test(guest_gpadl, a_list_destroyed_in_the_middle)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+	uint32_t id;
+
+	b->fail_types = BIT(GPADL_BODY);
+	b->fail_at = b->attempts;
+	b->fail_count = 1;
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	cr_assert_eq(create(b, 100, &id), 0);
+	cr_assert_eq(vmb_guest_gpadl_destroy(b->g, id), 0);
+	cr_assert_eq(vmb_guest_poll(b->g, 1, &b->events[0]), 0, "nothing is free yet");
+	bench_run(b);
+	bench_expect(b, VMB_EV_GPADL_DOWN, 0);
+	bench_quiet(b);
+	cr_assert_eq(bench_sent(b, GPADL_BODY), 3);
+	cr_assert_eq(bench_sent(b, GPADL_TEARDOWN), 1);
+	bench_free(b);
+}
+
+Test(guest_gpadl, a_teardown_that_waits_is_not_sent_after_a_rescind)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+	uint32_t id;
+
+	cr_assert_eq(create(b, 3, &id), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_GPADL, 0);
+	b->fail_at = b->attempts;
+	b->fail_count = 1;
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	cr_assert_eq(vmb_guest_gpadl_destroy(b->g, id), 0);
+	bench_rescind(b, 5);
+	bench_run(b);
+	bench_expect(b, VMB_EV_GPADL_DOWN, 0);
+	bench_expect(b, VMB_EV_RESCINDED, 0);
+	cr_assert_eq(bench_sent(b, GPADL_TEARDOWN), 0);
+	bench_free(b);
+}
+
+Test(guest_gpadl, lists_that_are_not_answered_take_no_room)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+	uint32_t id;
+
+	b->silent = BIT(GPADL_HEADER);
+	for (int i = 0; i < 5; i++) {
+		b->posted = 0;
+		cr_assert_eq(create(b, 8190, &id), 0);
+	}
+	bench_free(b);
+}
+
 /* gpadl.md 7.7: once rescinded, a list that lives needs no TEARDOWN. */
 Test(guest_gpadl, lists_of_a_rescinded_channel_are_free_when_asked)
 {

@@ -226,6 +226,32 @@ Test(guest_life, a_channel_opens_and_closes_again_and_again)
 	bench_free(b);
 }
 
+/* The rings may be freed before the channel object is, and be anything by then. */
+Test(guest_life, after_closed_nothing_looks_at_the_rings)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+	struct bench_open *o = bench_opened(b, b->open[0].handle, 0);
+	struct vmb_packet p = { .kind = VMB_PKT_INBAND, .payload = "12345678", .len = 8 }, in;
+	struct vmb_channel_info info = { .size = sizeof info };
+	uint64_t buf[64];
+
+	cr_assert_eq(vmb_channel_send(o->ch, &p), 0);
+	cr_assert_eq(vmb_channel_put(o->ch, &p), 0); /* and is not flushed */
+	b->signals = 0;
+	cr_assert_eq(vmb_guest_close(b->g, o->handle), 0);
+	cr_assert_eq(in_index(o), 32, "nor does the close flush it");
+	cr_assert_eq(b->signals, 0);
+	memset(o->ring, 0xff, (size_t)BENCH_PAGES * VMB_PAGE);
+	bench_run(b);
+	bench_expect(b, VMB_EV_CLOSED, 0);
+	cr_assert_eq(vmb_channel_info(o->ch, &info), 0);
+	cr_assert_eq(info.error, VMB_ESTOPPED);
+	cr_assert_eq(info.tx.in, 32);
+	cr_assert_eq(vmb_channel_send(o->ch, &p), VMB_ESTOPPED);
+	cr_assert_eq(vmb_channel_recv(o->ch, buf, sizeof buf, &in), VMB_ESTOPPED);
+	bench_free(b);
+}
+
 Test(guest_life, subchannels_live_like_channels)
 {
 	struct bench *b = bench_offered(VMB_V5_3, 5);

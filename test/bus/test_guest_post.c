@@ -346,6 +346,92 @@ Test(guest_post, a_list_created_before_its_end_is_not_trusted)
 	bench_free(b);
 }
 
+/* The doubt was about an earlier message, which has been repeated: the last one has not been sent at all. */
+Test(guest_post, doubt_about_a_body_is_not_doubt_about_the_last)
+{
+	struct bench *b = unsure(GPADL_BODY, 0);
+	uint64_t words[64] = { VMB_RANGE(63 * VMB_PAGE, 0) };
+	struct vmb_list list = { words, 64, 1 };
+	uint32_t id;
+	struct vmb_event ev;
+
+	cr_assert_eq(vmb_guest_gpadl_create(b->g, b->open[0].handle, &list, &id), 0);
+	bench_posted(b, GPADL_HEADER);
+	b->fail_at++;
+	b->fail_at++; /* the repetition arrives; the last body finds the hypervisor busy */
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	cr_assert_eq(vmb_guest_poll(b->g, 0, &ev), 0);
+	bench_posted(b, GPADL_BODY);
+	bench_posted_none(b);
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", (uint64_t)id, NULL);
+	bench_run(b);
+	bench_posted(b, GPADL_TEARDOWN);
+	bench_posted_none(b);
+	bench_say(b, GPADL_TORNDOWN, "gpadl_id", (uint64_t)id, NULL);
+	bench_poll(b);
+	bench_expect(b, VMB_EV_GPADL, VMB_EPLATFORM);
+	bench_free(b);
+}
+
+Test(guest_post, doubt_about_a_list_is_not_doubt_about_its_teardown)
+{
+	struct bench *b = unsure(GPADL_HEADER, 0);
+	uint64_t words[2] = { VMB_RANGE(VMB_PAGE, 0), 1 };
+	struct vmb_list list = { words, 2, 1 };
+	uint32_t id;
+
+	cr_assert_eq(vmb_guest_gpadl_create(b->g, b->open[0].handle, &list, &id), 0);
+	cr_assert_eq(vmb_guest_gpadl_destroy(b->g, id), 0);
+	b->fail_types = BIT(GPADL_TEARDOWN);
+	b->fail_at = b->attempts;
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", (uint64_t)id, NULL);
+	bench_say(b, GPADL_TORNDOWN, "gpadl_id", (uint64_t)id, NULL); /* nobody has asked for that yet */
+	cr_assert_eq(bench_info(b).late_answers, 1);
+	bench_run(b);
+	bench_quiet(b);
+	bench_posted(b, GPADL_TEARDOWN);
+	bench_say(b, GPADL_TORNDOWN, "gpadl_id", (uint64_t)id, NULL);
+	bench_poll(b);
+	bench_expect(b, VMB_EV_GPADL_DOWN, 0);
+	bench_free(b);
+}
+
+Test(guest_post, a_list_that_could_not_be_announced_is_not_believed_in)
+{
+	struct bench *b = unsure(GPADL_HEADER, 0);
+	uint64_t words[2] = { VMB_RANGE(VMB_PAGE, 0), 1 };
+	struct vmb_list list = { words, 2, 1 };
+	uint32_t id;
+
+	b->fail_count = 1000;
+	cr_assert_eq(vmb_guest_gpadl_create(b->g, b->open[0].handle, &list, &id), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_GPADL, VMB_ELEAK);
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", (uint64_t)id, NULL);
+	bench_run(b);
+	bench_quiet(b);
+	cr_assert_eq(bench_info(b).late_answers, 1);
+	bench_posted_none(b);
+	bench_free(b);
+}
+
+Test(guest_post, a_list_refused_in_doubt_is_not_announced_further)
+{
+	struct bench *b = unsure(GPADL_BODY, 0);
+	uint64_t words[101] = { VMB_RANGE(100 * VMB_PAGE, 0) };
+	struct vmb_list list = { words, 101, 1 };
+	uint32_t id;
+
+	cr_assert_eq(vmb_guest_gpadl_create(b->g, b->open[0].handle, &list, &id), 0);
+	bench_posted(b, GPADL_HEADER);
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", (uint64_t)id, "status", 1ull, NULL);
+	bench_run(b);
+	bench_expect(b, VMB_EV_GPADL, VMB_ELEAK);
+	bench_posted_none(b);
+	bench_free(b);
+}
+
 Test(guest_post, a_list_created_before_its_last_message_is_repeated_is_good)
 {
 	struct bench *b = unsure(GPADL_HEADER, 0);

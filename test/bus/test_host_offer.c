@@ -308,6 +308,21 @@ Test(host_offer, an_id_that_was_asked_for)
 	offered(3, 0, 2047);
 }
 
+Test(host_offer, one_below_the_first_only_for_who_asked_for_it)
+{
+	struct vmb_host_config cfg = { .first_channel_id = 10, .max_channels = 4 };
+	vmb_handle ch;
+
+	hb_new(&cfg, 0);
+	ch = offer_id(1, 3);
+	hb_connect(VMB_V4_0);
+	cr_assert_eq(vmb_host_remove(hb->h, ch), 0);
+	hb_expect(2, 1, 3);
+	hb_rel(3);
+	hb_offer(2);
+	offered(2, 0, 10);
+}
+
 Test(host_offer, an_id_that_is_taken_is_refused)
 {
 	struct vmb_offer o;
@@ -541,6 +556,38 @@ Test(host_offer, what_the_guest_gave_up_is_not_offered_again_on_this_connection)
 	offered(3, 0, 3);
 }
 
+Test(host_offer, with_a_primary_offered_again_come_those_that_are_there)
+{
+	vmb_handle sub;
+
+	hb_start(1);
+	hb_connect(VMB_V4_0);
+	cr_assert_eq(vmb_host_remove(hb->h, hb_handle(1)), 0);
+	hb_expect(2, 1, 1);
+	hb_offer(1);
+	sub = hb_suboffer(1, 1);
+	hb_suboffer(1, 2);
+	cr_assert_eq(vmb_host_remove(hb->h, sub), 0);
+	hb_rel(1);
+	offered(1, 0, 1);
+	offered(1, 2, 2);
+	hb_quiet();
+	hb_event(VMB_EV_GONE, sub);
+}
+
+Test(host_offer, with_a_primary_offered_again_below_2_4_come_none)
+{
+	hb_start(1);
+	hb_connect(VMB_V1_1);
+	cr_assert_eq(vmb_host_remove(hb->h, hb_handle(1)), 0);
+	hb_expect(2, 1, 1);
+	hb_offer(1);
+	hb_suboffer(1, 1);
+	hb_rel(1);
+	offered(1, 0, 1);
+	hb_quiet();
+}
+
 Test(host_offer, subchannels_given_up_and_offered_by_later_contacts)
 {
 	vmb_handle sub;
@@ -667,6 +714,8 @@ Test(host_offer, offered_again_while_the_old_device_still_has_its_channel)
 	hb_quiet();
 	hb_rel(1); /* the guest gives it up before it heard of the rescind */
 	hb_quiet();
+	hb_offer(5);
+	offered(5, 0, 2); /* the id is the heir's already */
 	hb_event(VMB_EV_CLOSE, old);
 	cr_assert_eq(vmb_host_detach(hb->h, old), 0);
 	offered(1, 0, 1);

@@ -450,7 +450,7 @@ Test(host_states, detach_in_OPENING)
 
 /* ---- the table of the connection */
 
-Test(host_states, offers_requested_again) 
+Test(host_states, offers_requested_again)
 {
 	enter(CLOSED);
 	hb_request();
