@@ -250,7 +250,7 @@ static void guest_try(const struct fuzz_step *s)
 	memset(&wrong, 0, sizeof wrong);
 	wrong.cfg = guest.cfg;
 	memcpy((uint8_t *)&wrong + s->a % (offsetof(struct vmb_guest_config, interrupt_page) / 4) * 4, &s->v, 4);
-	if (s->b & 1)
+	if (s->b & 1 || wrong.cfg.size > sizeof wrong)
 		wrong.cfg.size = sizeof wrong;
 	wrong.tail[1] = s->b & 2;
 	r = vmb_guest_storage(&wrong.cfg, &need);

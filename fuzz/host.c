@@ -100,7 +100,7 @@ static void host_try(const struct fuzz_step *s)
 	memset(&wrong, 0, sizeof wrong);
 	wrong.cfg = host.cfg;
 	memcpy((uint8_t *)&wrong + s->a % (offsetof(struct vmb_host_config, ctx) / 4) * 4, &s->v, 4);
-	if (s->b & 1)
+	if (s->b & 1 || wrong.cfg.size > sizeof wrong)
 		wrong.cfg.size = sizeof wrong;
 	wrong.tail[1] = s->b & 2;
 	r = vmb_host_storage(&wrong.cfg, &need);

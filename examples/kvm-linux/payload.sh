@@ -43,7 +43,7 @@ tools()
 # Debian's cloud flavour: LZ4, and KVM and Hyper-V as modules without compression (real-guest.md 1).
 get_kernel()
 {
-	[ -f "$cache/vmlinuz" ] && return
+	[ -f "$cache/vmlinuz" ] && [ -d "$cache/unpacked/lib/modules/$(cat "$cache/version")" ] && return
 	rm -rf "$cache/deb" "$cache/unpacked"
 	mkdir -p "$cache/deb" "$cache/unpacked"
 	# The name holds an ABI number, which changes; the meta package knows it.

@@ -149,7 +149,6 @@ static void offer_link_sub(struct vmb_host *h, struct vmbi_hc *primary, struct v
 	c->primary = primary->slot;
 	c->order = primary->order; /* so that it sorts behind it */
 	c->next_sub = primary->first_sub;
-	c->prev_sub = 0;
 	if (c->next_sub)
 		h->ch[c->next_sub].prev_sub = c->slot;
 	primary->first_sub = c->slot;
@@ -170,6 +169,8 @@ struct offer_relations {
 /* Look at all slots once: twins are refused, the primary must be there. control-plane.md 8.4, 8.6 */
 static int offer_relate(struct vmb_host *h, const struct vmb_offer *o, struct offer_relations *rel)
 {
+	uint32_t route;
+
 	*rel = (struct offer_relations){ NULL, NULL };
 	for (uint32_t i = 1; i <= h->slots; i++) {
 		struct vmbi_hc *c = &h->ch[i];
@@ -188,13 +189,8 @@ static int offer_relate(struct vmb_host *h, const struct vmb_offer *o, struct of
 	if (o->subchannel && !rel->primary)
 		return VMB_EINVAL;
 	/* The old one's id may be asked for again, any other that is taken may not. */
-	if (o->channel_id && h->route[o->channel_id]) {
-		struct vmbi_hc *holder = &h->ch[h->route[o->channel_id] & ~VMBI_HOST_KNOWN];
-
-		if (!rel->old || holder != rel->old)
-			return VMB_EINVAL;
-	}
-	return 0;
+	route = h->route[o->channel_id];
+	return route && rel->old != &h->ch[route & ~VMBI_HOST_KNOWN] ? VMB_EINVAL : 0;
 }
 
 static int offer_take(struct vmb_offer *o, const struct vmb_offer *from)
@@ -215,7 +211,6 @@ static struct vmbi_hc *offer_slot(struct vmb_host *h, const struct vmb_offer *o)
 	struct vmbi_hc *c = &h->ch[h->free_slot];
 
 	h->free_slot = c->next_sorted;
-	c->next_sorted = 0;
 	c->state = VMBI_HC_UNOFFERED;
 	c->user = o->user;
 	c->class_id = o->class_id;

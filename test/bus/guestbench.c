@@ -390,6 +390,11 @@ static void host_open(struct bench *b, const struct bench_message *m)
 	cr_assert(c->offered && !c->opening && !c->open, "OPEN of a channel that cannot be opened");
 	cr_assert(d && d->created && !d->tearing && d->channel == id, "OPEN with a list that is not there");
 	cr_assert_eq(bench_number(m, b, "downstream_page_offset"), BENCH_PAGES / 2);
+	cr_assert_eq(d->words, BENCH_PAGES + 1);
+	cr_assert_eq(d->ranges, 1);
+	cr_assert_eq(d->first[0], (uint64_t)BENCH_PAGES * VMB_PAGE);
+	for (uint64_t i = 0; i < 3; i++)
+		cr_assert_eq(d->first[1 + i], d->first[1] + i);
 	cr_assert_neq(bench_number(m, b, "open_id"), c->open_id, "open ids are distinct");
 	c->open_id = bench_number(m, b, "open_id");
 	c->opening = 1;

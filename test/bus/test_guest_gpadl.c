@@ -236,6 +236,20 @@ Test(guest_gpadl, ids_are_unique_and_never_0)
 	bench_free(b);
 }
 
+Test(guest_gpadl, destroyed_before_its_creation_was_told)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+	uint32_t id;
+
+	cr_assert_eq(create(b, 1, &id), 0);
+	bench_answer(b);
+	cr_assert_eq(vmb_guest_gpadl_destroy(b->g, id), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_GPADL_DOWN, 0);
+	bench_quiet(b);
+	bench_free(b);
+}
+
 Test(guest_gpadl, events_carry_the_user_of_the_open_channel)
 {
 	struct bench *b = bench_offered(VMB_V5_3, 5);
@@ -525,6 +539,7 @@ Test(guest_gpadl, what_is_no_ring_is_refused)
 	const struct vmb_open good = { .size = sizeof good, .tx_pages = 2, .rx_pages = 2, .ring_gpa = 0x1000000,
 		.ring = b->open[0].ring };
 	uint64_t pfns[4] = { 1, 2, 3, 4 };
+	uint8_t *ring = b->open[0].ring;
 	struct vmb_open open;
 
 #define REFUSED(change, error) do { \
@@ -554,9 +569,29 @@ Test(guest_gpadl, what_is_no_ring_is_refused)
 	cfg.tx_at.valid = 0;
 	REFUSED(cfg.requests = 60000, VMB_ENOSPACE);
 	cfg.requests = 0;
+	cfg.tx = (struct vmb_ring_mem){ .control = ring, .data = ring + VMB_PAGE, .data_pages = 1 };
+	cfg.rx = (struct vmb_ring_mem){ .control = ring + 2 * VMB_PAGE, .data = ring + 3 * VMB_PAGE, .data_pages = 1 };
+	for (int i = 1; i < 6; i++) { /* memory of one's own, but not all of it, or not as much as the list names */
+		struct vmb_channel_config own = cfg;
+
+		if (i == 1)
+			own.tx.control = NULL;
+		if (i == 2)
+			own.rx.control = NULL;
+		if (i == 3)
+			own.tx.data_pages = 2;
+		if (i == 4)
+			own.rx.data_pages = 2;
+		if (i == 5)
+			own.tx.data = NULL;
+		open = good;
+		open.ring = NULL;
+		cr_assert_eq(open_with(b, &open, &own), VMB_EINVAL, "%d", i);
+	}
 	cr_assert_eq(bench_info(b).gpadls, 0);
 	cr_assert_eq(bench_info(b).attached, 0);
 	open = good;
+	open.ring = NULL;
 	cr_assert_eq(open_with(b, &open, &cfg), 0);
 	cr_assert_eq(open_with(b, &open, &cfg), VMB_ESTATE);
 	bench_free(b);

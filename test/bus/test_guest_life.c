@@ -226,6 +226,87 @@ Test(guest_life, a_channel_opens_and_closes_again_and_again)
 	bench_free(b);
 }
 
+/* ring.md 6: the offer's flag decides, unless the embedder wants to see the headers. */
+Test(guest_life, pipe_offers_have_pipe_framing)
+{
+	for (int kind = 0; kind < 4; kind++) {
+		struct bench *b = bench_connected(VMB_V5_3);
+		struct vmb_open open = { .size = sizeof open, .tx_pages = 2, .rx_pages = 2, .ring_gpa = 0x100000, .target_vp = 2 };
+		struct vmb_channel_config cfg = { .size = sizeof cfg };
+		struct vmb_packet p = { .kind = VMB_PKT_INBAND, .payload = "12345678", .len = 8 };
+		struct bench_open *o = &b->open[0];
+		struct bench_message m;
+
+		bench_make(b, &m, OFFER, "channel_id", 5ull, "flags", kind & 1 ? 0x11ull : 1ull, "is_dedicated", 1ull, NULL);
+		b->id[5].offered = 1;
+		bench_feed(b, &m);
+		bench_poll(b);
+		o->handle = bench_expect(b, VMB_EV_OFFER, 0)->ch;
+		cr_assert_eq(bench_open(b, o->handle, 0), 0); /* for its memory */
+		cr_assert_eq(vmb_guest_close(b->g, o->handle), 0);
+		bench_run(b);
+		bench_expect(b, VMB_EV_CLOSED, 0);
+		cfg.flags = kind == 0 ? VMB_CHANNEL_PIPE : kind == 3 ? VMB_CHANNEL_RAW : 0;
+		open.ring = o->ring;
+		for (uint32_t i = 0; i < 120; i++)
+			open.user_data[i] = (uint8_t)(i + 1);
+		cr_assert_eq(vmb_guest_open(b->g, o->handle, o->mem, o->bytes, &cfg, &open, &o->ch), 0);
+		cr_assert_eq(vmb_channel_send(o->ch, &p), 0);
+		cr_assert_eq(in_index(o), kind == 1 ? 40 : 32, "kind %d", kind);
+		bench_run(b);
+		cr_assert_eq(b->posts[b->posted - 1].bytes[0], OPEN);
+		cr_assert_arr_eq(b->posts[b->posted - 1].bytes + 28, open.user_data, 120);
+		bench_free(b);
+	}
+}
+
+Test(guest_life, an_open_that_fails_asks_for_its_object_once)
+{
+	static const uint32_t questions[] = { GPADL_HEADER, OPEN };
+	struct vmb_packet p = { .kind = VMB_PKT_INBAND };
+
+	for (int i = 0; i < 2; i++) {
+		struct bench *b = bench_offered(VMB_V5_3, 5);
+
+		b->refuse = BIT(questions[i]);
+		cr_assert_eq(bench_open(b, b->open[0].handle, 0), 0);
+		bench_answer(b);
+		cr_assert_eq(b->wakes[1], 1);
+		cr_assert_eq(vmb_channel_send(b->open[0].ch, &p), VMB_ESTOPPED);
+		bench_rescind(b, 5);
+		bench_poll(b);
+		bench_expect(b, VMB_EV_OPENED, VMB_EREFUSED);
+		bench_expect(b, VMB_EV_RESCINDED, 0);
+		bench_quiet(b);
+		cr_assert_eq(vmb_guest_release(b->g, b->open[0].handle), 0);
+		bench_run(b);
+		bench_expect(b, VMB_EV_CLOSED, 0);
+		bench_expect(b, VMB_EV_GONE, 0);
+		bench_free(b);
+	}
+}
+
+Test(guest_life, a_disconnect_opens_nothing_more)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+
+	b->fail_types = BIT(OPEN);
+	b->fail_at = b->attempts;
+	b->fail_count = 1;
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	cr_assert_eq(bench_open(b, b->open[0].handle, 0), 0);
+	bench_answer(b); /* OPEN waits for its second try */
+	cr_assert_eq(vmb_guest_disconnect(b->g), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_OPENED, VMB_ERESCINDED);
+	bench_expect(b, VMB_EV_RESCINDED, 0);
+	cr_assert_eq(bench_sent(b, OPEN), 0);
+	cr_assert_eq(vmb_guest_release(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_CLOSED, 0);
+	bench_free(b);
+}
+
 /* The rings may be freed before the channel object is, and be anything by then. */
 Test(guest_life, after_closed_nothing_looks_at_the_rings)
 {

@@ -144,6 +144,25 @@ Test(guest_post, a_lost_close_leaks_the_ring)
 	driver_end(d, 1);
 }
 
+Test(guest_post, a_lost_teardown_of_a_ring_leaks_it)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+
+	bench_opened(b, b->open[0].handle, 0);
+	b->fail_types = BIT(GPADL_TEARDOWN);
+	b->fail_status = VMB_HV_INVALID_PARAMETER;
+	b->fail_at = b->attempts;
+	b->fail_count = 1;
+	cr_assert_eq(vmb_guest_close(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_CLOSED, VMB_ELEAK);
+	cr_assert_eq(vmb_guest_release(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_GONE, 0);
+	cr_assert_eq(bench_info(b).gpadls, 0);
+	bench_free(b);
+}
+
 Test(guest_post, a_lost_open_tears_its_ring_down)
 {
 	struct driver *d = losing(OPEN);

@@ -462,6 +462,10 @@ Test(host_offer, arguments)
 	cr_assert_eq(offer(&bad, &ch), VMB_ESTRUCT);
 	cr_assert_eq(hb_info().channels, 0);
 	cr_assert_eq(offer(&o, &ch), 0);
+	o.subchannel = 0x10000;
+	cr_assert_eq(offer(&o, &ch), VMB_EINVAL);
+	o.subchannel = 0xffff;
+	cr_assert_eq(offer(&o, &ch), 0);
 }
 
 /* ---- subchannels */
@@ -662,6 +666,24 @@ Test(host_offer, offered_again_and_removed_again)
 	hb_rel(1);
 	offered(1, 0, 1);
 	hb_event(VMB_EV_GONE, old);
+	hb_serve(1, third, 1, 0);
+}
+
+Test(host_offer, offered_again_and_removed_again_unseen)
+{
+	vmb_handle old, third;
+
+	hb_start(1);
+	hb_connect(VMB_V4_0);
+	old = hb_handle(1);
+	cr_assert_eq(vmb_host_remove(hb->h, old), 0);
+	hb_expect(2, 1, 1);
+	cr_assert_eq(vmb_host_remove(hb->h, hb_offer(1)), 0);
+	third = hb_offer(1); /* the old one is still the one to wait for */
+	hb_quiet();
+	hb_rel(1);
+	offered(1, 0, 1);
+	hb_drain_events();
 	hb_serve(1, third, 1, 0);
 }
 
