@@ -82,7 +82,11 @@ SLOW_SCRIPTS := $(wildcard test/full/*.sh)
 EXAMPLE_NAMES := $(filter-out kvm-linux,$(patsubst examples/%/,%,$(sort $(dir $(wildcard examples/*/*.c)))))
 EXAMPLES := $(patsubst %,$(BUILD)/examples/%,$(EXAMPLE_NAMES))
 
-FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard fuzz/*.c))
+# Fuzz targets: fuzz/<name>.c with fuzz/<name>_*.c. With fuzz/runner.c for a main they are tests that any compiler builds: they run what lies
+# in fuzz/corpus/<name>.
+FUZZ_NAMES := $(filter-out runner mutate,$(foreach name,$(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c)),$(if $(findstring _,$(name)),,$(name))))
+FUZZ_PROGRAMS := $(patsubst %,$(BUILD)/test/fuzz/%,$(FUZZ_NAMES))
+REPLAYS := $(foreach name,$(FUZZ_NAMES),$(if $(wildcard fuzz/corpus/$(name)/*),$(BUILD)/test/fuzz/$(name)))
 
 # ---- Library ----------------------------------------------------------------------------------------------------------------------------------
 
@@ -198,7 +202,7 @@ $(TESTS) $(THREAD_TESTS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(HELPERS) $(HA
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $< -Wl,--start-group $(HELPERS) $(HARNESS) $(filter %/libvmbus.a,$^) -Wl,--end-group $(TEST_LIBRARY) $(LDLIBS)
 
-programs: $(TESTS) $(THREAD_TESTS) $(EXAMPLES) $(KVM_PROGRAMS) all ## build everything that the tests run, without running it
+programs: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES) $(KVM_PROGRAMS) all ## build everything that the tests run, without running it
 
 test: ## all tests that take up to 10 minutes together; installs what `make deps` lists if root
 	@scripts/deps test
@@ -208,8 +212,9 @@ test: ## all tests that take up to 10 minutes together; installs what `make deps
 	@read passed failed skipped <$(BUILD)/test.result; [ "$$failed" -eq 0 ]
 
 # The totals of the last run of these, also of one that failed. test-full takes them over while no program has changed since.
-$(BUILD)/test.result: $(TESTS) $(THREAD_TESTS) $(EXAMPLES) $(KVM_PROGRAMS) $(STATIC) $(SHARED) $(QUICK_SCRIPTS) test/counts test/run README.md
-	@BUILD=$(BUILD) test/run -o $@ $(TESTS) $(THREAD_TESTS) $(QUICK_SCRIPTS) || true
+$(BUILD)/test.result: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES) $(KVM_PROGRAMS) $(STATIC) $(SHARED) $(QUICK_SCRIPTS) \
+		test/counts test/run README.md
+	@BUILD=$(BUILD) test/run -o $@ $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(QUICK_SCRIPTS) || true
 
 test-full: ## everything: test (unless just run), sanitizers, mutations, freestanding checks, all real-guest tests
 	@scripts/deps test
@@ -223,12 +228,12 @@ test-mutation: ## break one rule of lib/ at a time: a named test must turn red
 sanitize: ## the whole suite under address and undefined-behaviour sanitizers, the thread tests under the thread sanitizer
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' sanitize-threads || true
 	@$(MAKE) BUILD=$(BUILD)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' sanitize-programs
-	@test/run -a $(BUILD)/tsan/result $(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(TESTS) $(THREAD_TESTS))
+	@test/run -a $(BUILD)/tsan/result $(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(TESTS) $(THREAD_TESTS) $(REPLAYS))
 
 .PHONY: sanitize-threads sanitize-programs
 sanitize-threads: $(THREAD_TESTS)
 	@test/run -o $(BUILD)/result $(THREAD_TESTS)
-sanitize-programs: $(TESTS) $(THREAD_TESTS)
+sanitize-programs: $(TESTS) $(THREAD_TESTS) $(REPLAYS)
 
 check-house: all ## sources.mk, vmbus.map, header and exported symbols agree; rules for source files
 	@scripts/check-house $(BUILD)
@@ -239,14 +244,35 @@ check-freestanding: ## undefined symbols, static data, stack frames, code size; 
 # ---- Fuzzing: clang's libFuzzer ------------------------------------------------------------------------------------------------------------------
 
 CLANG ?= clang
-fuzz: $(FUZZERS) ## run each fuzz target for T seconds (60)
-	@scripts/fuzz $(T) $(FUZZERS)
+# What has the main function: runner, or mutate beside libFuzzer's.
+FUZZ_MAIN := runner
+FUZZ_PORT := -DVMB_ENV_HEADER=\"fuzz/port.h\"
+FUZZ_LIBRARY := $(BUILD)/variant/fuzz/libvmbus.a
 
-$(FUZZERS): $(BUILD)/fuzz/%: fuzz/%.c $(VMBUS_SOURCES) $(wildcard include/*.h lib/*.h lib/*/*.h harness/*.[ch])
+$(BUILD)/obj/fuzz/%.o: PART_CFLAGS = $(PROGRAM_CFLAGS) $(FUZZ_PORT)
+$(FUZZ_LIBRARY): FORCE
+	@$(MAKE) BUILD=$(BUILD)/variant/fuzz LIB_FLAGS='-iquote . $(FUZZ_PORT)' $@
+
+define fuzz_program
+$(BUILD)/test/fuzz/$(1): $(call objects,fuzz/$(1).c $(wildcard fuzz/$(1)_*.c) fuzz/$(FUZZ_MAIN).c)
+endef
+$(foreach name,$(FUZZ_NAMES),$(eval $(call fuzz_program,$(name))))
+
+$(FUZZ_PROGRAMS): $(FUZZ_LIBRARY)
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$@)
-	$(Q)$(CLANG) $(WARNINGS) -D_GNU_SOURCE= -Iinclude -I. -Iharness -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		-pthread -o $@ $< $(wildcard harness/*.c) $(VMBUS_SOURCES)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $(filter %.o,$^) $(FUZZ_LIBRARY) $(LDLIBS)
+
+.PHONY: fuzz-programs
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+# Built twice: to fuzz, and to see by source coverage what was reached.
+fuzz: ## run each fuzz target for T seconds (60), then print what was not reached
+	@$(MAKE) BUILD=$(BUILD)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' SANITIZE=fuzzer-no-link,address,undefined LDFLAGS=-fsanitize=fuzzer \
+		FUZZ_MAIN=mutate fuzz-programs
+	@$(MAKE) BUILD=$(BUILD)/coverage CC=$(CLANG) CFLAGS='-O1 -g -fprofile-instr-generate -fcoverage-mapping' fuzz-programs
+	@for name in $(FUZZ_NAMES); do cp $(BUILD)/coverage/test/fuzz/$$name $(BUILD)/fuzz/test/fuzz/$$name.cov; done
+	@scripts/fuzz $(T) $(patsubst %,$(BUILD)/fuzz/test/fuzz/%,$(FUZZ_NAMES))
 
 # ---- One file ------------------------------------------------------------------------------------------------------------------------------------
 
@@ -282,4 +308,4 @@ help: ## this list
 FORCE:
 
 -include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(HARNESS_OBJECTS) $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES) $(THREAD_SOURCES)) \
-	$(call objects,$(wildcard examples/*/*.c)))
+	$(call objects,$(wildcard examples/*/*.c fuzz/*.c)))

@@ -14,7 +14,7 @@
 #	#: resets N         resets of the guest that are part of the plan (0)
 #	#: ram MIB          (256)
 #	#: limit SECONDS    (120)
-# Each run has a random number of its own: guest and host end get it as $number and @number@.
+# Each run has a random number of its own: guest and host end get it as $number and @number@, and init says it at the end.
 # It passes when the guest's script, the host end and the VMM are all content. Lines that guest or host end begin with
 # "VMB-NOTE: " are shown, pass or fail.
 
@@ -69,7 +69,7 @@ run_one()
 	124 | 137 | 143) why="not finished within $limit s" ;;
 	*) why="VMM exit status $status" ;;
 	esac
-	if [ $status -eq 0 ] && said "$tmp/console" '^VMB-L2: result 0$'; then
+	if [ $status -eq 0 ] && said "$tmp/console" "^VMB-L2: result 0, number $number\$"; then
 		echo "VMB: ok   $name_shown ($seconds s)"
 		passed=$((passed + 1))
 	else

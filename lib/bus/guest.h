@@ -73,7 +73,7 @@
 #define VMBI_GC_MODIFY_OUT 0x200u
 #define VMBI_GC_MODIFY_LOST 0x400u
 #define VMBI_GC_TARGET 0x800u      /* EV_TARGET is owed */
-#define VMBI_GC_MAYBE 0x1000u      /* the message that is being repeated may have arrived */
+#define VMBI_GC_MAYBE_GONE 0x1000u /* REL_ID_RELEASED is being repeated, and may have arrived */
 #define VMBI_GC_LEAK 0x2000u       /* EV_CLOSED will say VMB_ELEAK */
 #define VMBI_GC_LISTS_DOWN 0x4000u /* released, and its lists have been sent down */
 

@@ -151,7 +151,6 @@ static int guest_connect(struct vmb_guest *g)
 	vmbi_guest_unmark(g, VMBI_GUEST_NODE_CONNECTION(g), VMBI_GE_CONNECTED); /* of an attempt before */
 	g->state = VMB_BUS_CONNECTING;
 	g->connect_status = 0;
-	g->connect_said = 0;
 	g->version = vmbi_guest_version_below(&g->cfg, UINT32_MAX);
 	guest_connect_send(g, VMBI_MSG_INITIATE_CONTACT);
 	return 0;

@@ -161,7 +161,7 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 	if (!id || id > VMBI_MAX_CHANNEL_ID || g->declined[id / 32] >> id % 32 & 1)
 		return 0;
 	c = vmbi_guest_by_id(g, id);
-	if (c && c->send == VMBI_MSG_REL_ID_RELEASED && c->flags & VMBI_GC_MAYBE)
+	if (c && c->flags & VMBI_GC_MAYBE_GONE)
 		vmbi_guest_forget(g, c); /* it was released: our message did arrive. control-plane.md 12.3 */
 	else if (c)
 		return 0;
@@ -238,7 +238,6 @@ void vmbi_guest_settle(struct vmb_guest *g, struct vmbi_gc *c)
 		vmbi_guest_forget(g, c); /* UNLOAD releases all. control-plane.md 11 */
 	} else {
 		c->send = VMBI_MSG_REL_ID_RELEASED;
-		c->flags &= ~VMBI_GC_MAYBE;
 		vmbi_guest_queue(g, slot);
 	}
 }

@@ -161,8 +161,6 @@ static void guest_open_target_event(struct vmb_guest *g, struct vmbi_gc *c, int3
 	c->flags &= ~VMBI_GC_TARGET;
 	c->target_status = status;
 	c->target_said = said;
-	if (!status)
-		c->target_vp = c->new_vp;
 	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_TARGET);
 }
 
@@ -213,7 +211,6 @@ static void guest_open_send(struct vmb_guest *g, struct vmbi_gc *c, uint32_t typ
 	if (c->send == type)
 		return;
 	c->send = type;
-	c->flags &= ~VMBI_GC_MAYBE;
 	vmbi_guest_queue(g, vmbi_gc_slot(g, c));
 }
 
@@ -350,12 +347,8 @@ void vmbi_guest_channel_posted(struct vmb_guest *g, struct vmbi_gc *c, int outco
 {
 	uint32_t type = c->send;
 
-	if (outcome == VMBI_GUEST_MAYBE) {
-		c->flags |= VMBI_GC_MAYBE;
-	} else {
-		c->flags &= ~VMBI_GC_MAYBE;
+	if (outcome != VMBI_GUEST_MAYBE)
 		c->send = 0;
-	}
 	switch (type) {
 	case VMBI_MSG_OPEN_CHANNEL:
 		guest_open_posted(g, c, outcome, status);
@@ -367,7 +360,9 @@ void vmbi_guest_channel_posted(struct vmb_guest *g, struct vmbi_gc *c, int outco
 		guest_open_modify_posted(g, c, outcome, status);
 		break;
 	default: /* REL_ID_RELEASED. If it cannot be told, the id is never offered again: no harm */
-		if (outcome != VMBI_GUEST_MAYBE)
+		if (outcome == VMBI_GUEST_MAYBE)
+			c->flags |= VMBI_GC_MAYBE_GONE;
+		else
 			vmbi_guest_forget(g, c);
 	}
 }

@@ -23,7 +23,7 @@ static void open_withdraw(struct vmb_host *h, struct vmbi_hc *c)
 	if (c->dev == VMBI_DEV_ASKING) {
 		vmbi_he_cancel(h, c, VMBI_HE_OPEN);
 		c->dev = VMBI_DEV_NONE;
-	} else if (c->dev == VMBI_DEV_ASKED) {
+	} else {
 		c->dev = VMBI_DEV_STALE;
 	}
 }
@@ -62,7 +62,6 @@ static int open_ring_ok(struct vmb_host *h, uint32_t ref, uint32_t rx_pages, uin
 	struct vmb_gpadl_info info;
 	uint64_t range;
 
-	VMBI_MEMSET(&info, 0, sizeof info);
 	vmbi_gpadls_info(h->store, ref, &info);
 	if (info.ranges != 1)
 		return 0;

@@ -27,9 +27,8 @@ void vmbi_hq_init(struct vmb_host *h)
 
 static void hq_append(struct vmb_host *h, uint32_t node)
 {
-	if (!h->out_links[node].in)
-		h->queued++;
 	vmbi_fifo_append(&h->out, h->out_links, node);
+	h->queued++;
 }
 
 static void hq_remove(struct vmb_host *h, uint32_t node)

@@ -490,6 +490,23 @@ Test(guest_interrupt, retargeting_by_version)
 	}
 }
 
+Test(guest_interrupt, a_modify_that_waits_is_not_sent_after_a_rescind)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+
+	bench_opened(b, b->open[0].handle, 0);
+	b->fail_at = b->attempts;
+	b->fail_count = 1;
+	b->fail_status = VMB_HV_NO_BUFFERS;
+	cr_assert_eq(vmb_guest_target(b->g, b->open[0].handle, 3), 0);
+	bench_rescind(b, 5);
+	bench_run(b);
+	bench_expect(b, VMB_EV_TARGET, VMB_ERESCINDED);
+	bench_expect(b, VMB_EV_RESCINDED, 0);
+	cr_assert_eq(bench_sent(b, MODIFY), 0);
+	bench_free(b);
+}
+
 /* Pitfall 39: the answer and the rescind both come while the caller waits for neither. */
 Test(guest_interrupt, pitfall_39_a_rescind_ends_a_modify)
 {

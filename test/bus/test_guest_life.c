@@ -286,6 +286,24 @@ Test(guest_life, an_open_that_fails_asks_for_its_object_once)
 	}
 }
 
+Test(guest_life, a_refused_channel_can_be_opened_again)
+{
+	struct bench *b = bench_offered(VMB_V5_3, 5);
+
+	b->refuse = BIT(OPEN);
+	cr_assert_eq(bench_open(b, b->open[0].handle, 0), 0);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_OPENED, VMB_EREFUSED)->peer_status, 0x8000ffff);
+	cr_assert_eq(vmb_guest_close(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_CLOSED, 0);
+	b->refuse = 0;
+	cr_assert_eq(bench_open(b, b->open[0].handle, 0), 0);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_OPENED, 0)->peer_status, 0);
+	bench_free(b);
+}
+
 Test(guest_life, a_disconnect_opens_nothing_more)
 {
 	struct bench *b = bench_offered(VMB_V5_3, 5);

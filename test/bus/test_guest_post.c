@@ -518,6 +518,34 @@ Test(guest_post, an_open_that_may_have_arrived_and_cannot_be_repeated_leaks)
 	bench_free(b);
 }
 
+/* The same two, given back before that is clear. */
+Test(guest_post, a_close_behind_a_message_that_may_have_arrived)
+{
+	struct bench *b = unsure(OPEN, 0);
+
+	b->fail_count = 1000;
+	cr_assert_eq(bench_open(b, b->open[0].handle, 0), 0);
+	bench_say(b, GPADL_CREATED, "channel_id", 5ull, "gpadl_id", 0xe1e10ull, NULL);
+	cr_assert_eq(vmb_guest_close(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_CLOSED, VMB_ELEAK);
+	bench_quiet(b);
+	bench_free(b);
+
+	b = unsure(MODIFY, 1);
+	b->fail_count = 1000;
+	cr_assert_eq(vmb_guest_target(b->g, b->open[0].handle, 1), 0);
+	cr_assert_eq(vmb_guest_close(b->g, b->open[0].handle), 0);
+	bench_run(b);
+	bench_posted(b, CLOSE);
+	bench_posted(b, GPADL_TEARDOWN);
+	bench_say(b, GPADL_TORNDOWN, "gpadl_id", 0xe1e10ull, NULL);
+	bench_poll(b);
+	bench_expect(b, VMB_EV_CLOSED, 0);
+	bench_quiet(b);
+	bench_free(b);
+}
+
 Test(guest_post, a_modify_that_may_have_arrived)
 {
 	struct bench *b = unsure(MODIFY, 1);

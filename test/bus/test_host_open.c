@@ -601,6 +601,9 @@ Test(host_open, a_poisoned_channel_stays_poisoned_until_the_guest_opens_it_again
 	hb_event(VMB_EV_OPEN, dev);
 	cr_assert_eq(hb_attach(1, dev, &channel), 0);
 	hb_expect(6, 3, 1, 3, 0);
+	cr_assert_eq(vmb_host_detach(hb->h, dev), 0);
+	hb_event(VMB_EV_CLOSED, dev);
+	cr_assert_eq(hb_attach(1, dev, &channel), 0);
 }
 
 Test(host_open, nobody_serves_it_and_the_guest_closes)

@@ -361,6 +361,21 @@ Test(host_remove, a_late_answer_does_not_reach_the_heir)
 	cr_assert_eq(vmb_host_answer(hb->h, &old, 0), VMB_ENOENT); /* its handle is gone now */
 }
 
+Test(host_remove, offered_again_while_an_old_answer_is_due_it_comes_at_once)
+{
+	open_it();
+	hb_event(VMB_EV_OPEN, dev);
+	removed();
+	hb_expect(2, 1, 1);
+	hb_rel(1);
+	hb_offer(1);
+	cr_assert_not_null(hb_next());
+	hb_no_event();
+	cr_assert_eq(hb_attach(1, dev, &channel), VMB_ESTOPPED);
+	hb_event(VMB_EV_GONE, dev);
+	hb_quiet();
+}
+
 /* ---- subchannels first: control-plane.md 8.6, 21 (5) */
 
 static vmb_handle sub[3];
@@ -446,6 +461,49 @@ Test(host_remove, one_subchannel_alone, .init = with_subs)
 	for (int i = 0; i < 3; i++)
 		cr_assert_not_null(hb_next());
 	hb_expect(2, 1, 1);
+}
+
+Test(host_remove, subchannels_in_any_order, .init = with_subs)
+{
+	cr_assert_eq(vmb_host_remove(hb->h, sub[1]), 0);
+	hb_expect(2, 1, 4);
+	hb_rel(4);
+	hb_event(VMB_EV_GONE, sub[1]);
+	cr_assert_eq(vmb_host_remove(hb->h, sub[0]), 0);
+	hb_expect(2, 1, 3);
+	hb_rel(3);
+	hb_event(VMB_EV_GONE, sub[0]);
+	cr_assert_eq(hb_info().channels, 3);
+	removed();
+	hb_expect(2, 1, 5);
+	hb_expect(2, 1, 1);
+	hb_quiet();
+	cr_assert_eq(hb_info().channels, 1);
+}
+
+Test(host_remove, a_subchannel_outlives_its_primary, .init = with_subs)
+{
+	vmb_handle other, others;
+
+	hb_rel(1); /* the guest gave up the primary alone */
+	removed();
+	for (int i = 0; i < 3; i++)
+		cr_assert_not_null(hb_next());
+	hb_event(VMB_EV_GONE, dev);
+	other = hb_offer(7); /* in its place */
+	others = hb_suboffer(7, 1);
+	cr_assert_not_null(hb_next());
+	cr_assert_not_null(hb_next());
+	for (uint32_t id = 3; id <= 5; id++)
+		hb_rel(id);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(hb_poll(), VMB_EV_GONE);
+	cr_assert_eq(vmb_host_remove(hb->h, other), 0);
+	cr_assert_eq(hb_next()->data[8], 6); /* its subchannel first */
+	cr_assert_eq(hb_next()->data[8], 1);
+	hb_quiet();
+	hb_rel(6);
+	hb_event(VMB_EV_GONE, others);
 }
 
 Test(host_remove, all_handles_of_a_device_end, .init = with_subs)

@@ -3,7 +3,7 @@
 #ifndef TEST_RING_HOOKED_H
 #define TEST_RING_HOOKED_H
 
-#define VMB_ENV_HEADER "test/ring/port.h"
+#define VMB_ENV_HEADER "harness/port.h"
 #include "lib/ring/memory.c"
 #include "lib/ring/tx.c"
 #include "lib/ring/rx.c"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /* The explorer: two coroutines, a view each, and a depth-first walk over all choices by replaying them. */
 #include "weak.h"
-#include "port.h"
+#include "harness/port.h"
 
 #include <stdio.h>
 #include <stdlib.h>

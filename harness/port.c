@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /* Every access goes through here, one after the other. */
-#include "port.h"
+#include "harness/port.h"
 
 #include <string.h>
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A port of lib/env.h (VMB_ENV_HEADER) that shows every access to a test before it happens, and can let the test do it instead.
- * With no hook set it does what lib/env.h does. hooked.h builds lib/ring with it.
+ * A port of lib/env.h (VMB_ENV_HEADER) that shows every access to a test before it happens, and can let the test do it instead: so
+ * shared memory can change between any two loads. With no hook set it does what lib/env.h does. test/ring/hooked.h builds lib/ring
+ * with it.
  */
-#ifndef TEST_RING_PORT_H
-#define TEST_RING_PORT_H
+#ifndef HARNESS_PORT_H
+#define HARNESS_PORT_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,4 +41,4 @@ uint64_t port_do(enum port_op op, const volatile void *shared, const void *other
 #define VMBI_COPY_IN(s, src, n) ((void)port_do(PORT_COPY_IN, (s), (src), (n), 0))
 #define VMBI_CLEAR(s, n) ((void)port_do(PORT_CLEAR, (s), NULL, (n), 0))
 
-#endif /* TEST_RING_PORT_H */
+#endif /* HARNESS_PORT_H */
