@@ -522,7 +522,7 @@ struct vmb_event {
 	int32_t status;       /* 0 or VMB_E* */
 	uint64_t user;        /* of the channel: from offer or open */
 	uint32_t gpadl;       /* GPADL events */
-	uint32_t peer_status; /* what the wire said, with VMB_EREFUSED */
+	uint32_t peer_status; /* what the wire said, with VMB_EREFUSED; the hypercall's status with VMB_EPLATFORM */
 	uint32_t vp;          /* VMB_EV_TARGET */
 	uint32_t reserved;
 	uint64_t token;       /* host: makes an answer match its question, and only that */
@@ -542,7 +542,7 @@ struct vmb_event {
 #define VMB_EV_CLOSE 8        /* -                                        | ASK: stop, then vmb_host_detach */
 #define VMB_EV_CLOSED 9       /* channel object and rings are yours again | the channel object is */
 #define VMB_EV_GONE 10        /* the last event of this handle            | the same */
-#define VMB_EV_GPADL 11       /* created, or status                       | - */
+#define VMB_EV_GPADL 11       /* created, or status: then it is over      | - */
 #define VMB_EV_GPADL_DOWN 12  /* its memory is yours again                | ASK if held: stop, then vmb_host_gpadl_release */
 #define VMB_EV_TARGET 13      /* no interrupt comes to the old VP, or status | - */
 #define VMB_EV_RESET 14       /* -                                        | vmb_host_reset is done */
@@ -551,7 +551,7 @@ struct vmb_event {
 
 struct vmb_offer {
 	uint32_t size;
-	uint32_t flags;                /* VMB_OFFER_*, as on the wire */
+	uint32_t flags;                /* VMB_OFFER_*, as on the wire; a guest sees those that were negotiated */
 	struct vmb_guid class_id, instance;
 	uint8_t user_defined[120];     /* the device's; pipe and hvsock have layouts here. control-plane.md 8.2 */
 	uint32_t subchannel;           /* 0: primary */
@@ -587,24 +587,24 @@ struct vmb_guest_config {
 	uint32_t message_vp;      /* VP index that shall get messages; its SINT must be unmasked before connect */
 	uint32_t sint;            /* 0: SINT 2 */
 	uint32_t max_channels;    /* 1...2047; 0: 64. Offers above are declined and counted */
-	uint32_t max_gpadls;      /* 0: two for each channel */
-	uint32_t max_gpadl_pages; /* pages in lists being announced, each with its range words; 0: 8190, one of the greatest */
+	uint32_t max_gpadls;      /* up to 65535; 0: two for each channel */
+	uint32_t max_gpadl_pages; /* pages in lists being announced, with range words beyond the first, up to 2^24; 0: 8190 */
 	uint32_t connect_ms;      /* for the answer to each version tried; 0: wait for ever */
 	uint32_t reply_ms;        /* for each answer about a channel or GPADL; 0: wait for ever */
 	uint32_t unload_ms;       /* for UNLOAD_COMPLETE; 0: wait for ever */
 	uint64_t interrupt_gpa;   /* the interrupt page, below 2.4; 0: those versions are not tried */
 	uint64_t monitor_gpa[2];  /* host-to-guest, guest-to-host; 0: no monitor pages */
 	void *interrupt_page;     /* the same pages as you see them; visible to the host in a confidential VM; cleared by connect */
-	void *monitor_page[2];
+	void *monitor_page[2];    /* all four or none */
 	void *ctx;                /* first argument of all callbacks */
 
 	/* HvPostMessage with message type 1. Returns the hypercall's status, 0...0xffff. The library retries what is worth it. */
 	int (*post)(void *ctx, uint32_t connection, const void *payload, uint32_t len);
-	/* HvSignalEvent. The result is only counted. */
+	/* HvSignalEvent. The result is not looked at: nothing can be done about it. */
 	int (*signal)(void *ctx, uint32_t connection, uint32_t flag);
 	/* The channel opened with `user` has something: let its thread call recv, and send if it had VMB_EFULL. Never after EV_CLOSED. */
 	void (*wake)(void *ctx, uint64_t user);
-	/* Call vmb_guest_poll soon. May be NULL if you poll after every control call and every interrupt. */
+	/* Call vmb_guest_poll soon. May be NULL, as wake may, if you poll after every control call and every interrupt. */
 	void (*poke)(void *ctx);
 };
 
@@ -655,10 +655,10 @@ struct vmb_open {
 	uint8_t user_data[120];   /* the device's */
 };
 
-/* [control] Clear the rings, build the channel in mem, announce its GPADL, open. 0 promises one EV_OPENED (0 or status)
- * and, after your close or release, one EV_CLOSED. The ring must be visible to the host already, unless
- * VMB_OFFER_PRIVATE_RING. wake may come, and *out may be used, before EV_OPENED. An error: nothing has happened, mem is
- * yours. control-plane.md 10.1, gpadl.md 7 */
+/* [control] Clear the rings, build the channel in mem, announce its GPADL, open. 0 promises one EV_OPENED (0 or status),
+ * unless you close or release before, and, after your close or release, one EV_CLOSED. The ring must be visible to the host
+ * already, unless VMB_OFFER_PRIVATE_RING. wake may come, and *out may be used, before EV_OPENED. An error: nothing has
+ * happened, mem is yours. control-plane.md 10.1, gpadl.md 7 */
 VMB_API int vmb_guest_open(struct vmb_guest *g, vmb_handle ch, void *mem, size_t bytes, const struct vmb_channel_config *cfg,
 			   const struct vmb_open *open, struct vmb_channel **out);
 /* [control] Give the channel object back, in any state since open. -> EV_CLOSED; its status VMB_ELEAK: see there. */
@@ -666,7 +666,8 @@ VMB_API int vmb_guest_close(struct vmb_guest *g, vmb_handle ch);
 /* [control] Done with this channel: closes it if need be, tears down what GPADLs are left (EV_GPADL_DOWN each), tells
  * the host. -> EV_GONE. */
 VMB_API int vmb_guest_release(struct vmb_guest *g, vmb_handle ch);
-/* [control] Interrupts to another VP, >= 4.1 (else VMB_EVERSION) -> EV_TARGET. VMB_ESTATE: not open, no interrupts, or one
+/* [control] Interrupts to another VP, >= 4.1 (else VMB_EVERSION) -> EV_TARGET; below 5.3 it
+ * says only that the host was asked: interrupts may still come to the old VP. VMB_ESTATE: not open, no interrupts, or one
  * under way. */
 VMB_API int vmb_guest_target(struct vmb_guest *g, vmb_handle ch, uint32_t vp);
 

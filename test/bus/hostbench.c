@@ -141,12 +141,16 @@ static void bench_unmap(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t fl
 
 /* ---- making one */
 
+static struct hb *hb_all; /* what a test leaves goes with its process */
+
 struct hb *hb_new(const struct vmb_host_config *cfg, int fill)
 {
 	struct vmb_storage need;
 	struct hb *b = calloc(1, sizeof *b);
 
 	hb = b;
+	b->older = hb_all;
+	hb_all = b;
 	b->sent = calloc(HB_LOG, sizeof *b->sent);
 	b->trace = calloc(1, HB_TRACE);
 	b->ram = aligned_alloc(VMB_PAGE, HB_RAM_PAGES * VMB_PAGE);
@@ -178,6 +182,11 @@ struct hb *hb_new(const struct vmb_host_config *cfg, int fill)
 
 void hb_free(struct hb *b)
 {
+	struct hb **p = &hb_all;
+
+	while (*p != b)
+		p = &(*p)->older;
+	*p = b->older;
 	free(b->sent);
 	free(b->trace);
 	free(b->ram);

@@ -46,6 +46,7 @@ struct hb {
 	int inside_result;
 	char *trace;                 /* all callbacks and events, as text */
 	size_t trace_len;
+	struct hb *older;            /* of the bench itself */
 };
 
 extern struct hb *hb;
