@@ -738,7 +738,7 @@ VMB_API VMB_MUST int vmb_host_poll(struct vmb_host *h, uint64_t now, struct vmb_
 
 /* [control] Offer a channel, now or when a guest asks. A device that does not fit in the limits gets VMB_ENOSPACE, a
  * second one with the same class, instance and subchannel, or a taken channel_id, VMB_EINVAL. A subchannel without its primary:
- * VMB_EINVAL. control-plane.md 8 */
+ * VMB_EINVAL. A removed device counts until its EV_GONE was given out. control-plane.md 8 */
 VMB_API int vmb_host_offer(struct vmb_host *h, const struct vmb_offer *offer, vmb_handle *ch);
 /* [control] Take it away, subchannels first. EV_CLOSE if it is attached; then RESCIND; EV_GONE when the guest let go of the id
  * (or does not know it). The same device may be offered again at once: it gets the same id, after the guest let go.
@@ -757,7 +757,7 @@ VMB_API int vmb_host_open_info(struct vmb_host *h, vmb_handle ch, struct vmb_ope
 
 /* [control] Say yes to EV_OPEN: map the rings (cfg->tx.control NULL: by the callback; else you have done it), build the
  * channel in mem, tell the guest. If it fails the guest has been told no, mem is yours, and no EV_CLOSED comes: VMB_EMAP,
- * VMB_EPEER (bad ring), VMB_ESTOPPED (the guest has gone meanwhile), caller's errors (these change nothing).
+ * VMB_EPEER (bad ring), VMB_ESTOPPED (the guest has gone meanwhile), caller's errors and VMB_EAGAIN (pull the last EV_CLOSED first): these change nothing.
  * Also legal while the guest has the channel open and nobody serves it, after a detach: goes on where that one stopped.
  * Use *out from any thread you hand it to. */
 VMB_API int vmb_host_attach(struct vmb_host *h, vmb_handle ch, void *mem, size_t bytes, const struct vmb_channel_config *cfg,

@@ -82,7 +82,7 @@ struct vmbi_host_open {
 struct vmbi_hc {
 	/* what [any] calls read: written while the gates are closed, but for target */
 	struct vmbi_gate gate; /* the guest's signals: into wake */
-	struct vmbi_gate out;  /* the device's signals: into interrupt. Never closed: nobody signals who has given the channel back */
+	struct vmbi_gate out;  /* the device's signals: into interrupt. Never closed: who gave the channel back does not signal */
 	uint32_t target;      /* VP, between threads */
 	uint32_t flag;        /* event flag; below 2.4 the bit of the interrupt page */
 	uint32_t legacy;      /* 1: below 2.4 */

@@ -55,7 +55,6 @@ static struct vmbi_host_reply *hq_new_reply(struct vmb_host *h, uint32_t type, u
 	struct vmbi_host_reply *reply = &h->reply[n];
 
 	h->free_reply = reply->len;
-	VMBI_MEMSET(reply, 0, sizeof *reply);
 	reply->type = type;
 	reply->len = len;
 	hq_append(h, hq_reply_node(h, n));
@@ -103,8 +102,6 @@ int vmbi_hq_forget(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (!h->out_links[c->slot].in)
 		return 0;
-	if (h->out.head == c->slot)
-		h->blocked = 0;
 	hq_remove(h, c->slot);
 	return 1;
 }

@@ -11,7 +11,8 @@
 
 int vmbi_host_is_drained(struct vmb_host *h, const struct vmbi_hc *c)
 {
-	return c->state == VMBI_HC_UNOFFERED && !vmbi_hc_is_served(c) && !vmbi_gpadls_next(h->store, c->slot, 0);
+	/* what is served uses its ring */
+	return c->state == VMBI_HC_UNOFFERED && !vmbi_gpadls_next(h->store, c->slot, 0);
 }
 
 /* A subchannel is no longer in its primary's way. */
@@ -41,7 +42,7 @@ static void remove_finish(struct vmb_host *h, struct vmbi_hc *c)
 		c->heir = heir->heir_of = 0;
 		vmbi_host_offer_now(h, heir);
 	}
-	if (c->dev == VMBI_DEV_NONE && !c->gone) {
+	if (c->dev == VMBI_DEV_NONE) {
 		c->gone = 1;
 		vmbi_he_channel(h, c, VMBI_HE_GONE);
 	}
@@ -68,14 +69,12 @@ void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c)
 {
 	uint32_t was = c->state;
 
-	if (was != VMBI_HC_UNOFFERED) {
-		c->state = VMBI_HC_UNOFFERED;
-		c->modifying = 0;
-		(void)vmbi_hq_forget(h, c);
-		vmbi_host_gpadl_drop(h, c);
-		vmbi_host_end_open(h, c, was);
-		remove_uncount(h, c);
-	}
+	c->state = VMBI_HC_UNOFFERED;
+	c->modifying = 0;
+	(void)vmbi_hq_forget(h, c);
+	vmbi_host_gpadl_drop(h, c);
+	vmbi_host_end_open(h, c, was);
+	remove_uncount(h, c);
 	vmbi_host_drop_id(h, c);
 	vmbi_host_removed_step(h, c);
 }
@@ -98,8 +97,7 @@ static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
 	c->removed = 1;
 	h->offers--;
 	vmbi_host_unsort(h, c);
-	if (c->heir_of)
-		h->ch[c->heir_of].heir = 0;
+	h->ch[c->heir_of].heir = 0; /* [0] is nobody's */
 	c->heir_of = 0;
 	vmbi_host_unclaim(h, c);
 	if (was == VMBI_HC_UNOFFERED || (h->out_links[c->slot].in && c->wire == VMBI_MSG_OFFER_CHANNEL)) {

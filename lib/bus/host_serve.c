@@ -42,14 +42,12 @@ static void serve_finish(struct vmb_host *h, struct vmbi_hc *c)
 
 void vmbi_host_gate_step(struct vmb_host *h, struct vmbi_hc *c)
 {
-	if (c->modifying && vmbi_gate_empty(&c->out)) {
+	if (vmbi_gate_empty(&c->out)) {
 		vmbi_gate_unwatch(&c->out);
 		vmbi_host_modified(h, c, 0);
 	}
-	if (c->dev == VMBI_DEV_DRAINING && vmbi_gate_empty(&c->gate)) {
-		vmbi_gate_unwatch(&c->gate);
+	if (c->dev == VMBI_DEV_DRAINING && vmbi_gate_empty(&c->gate))
 		serve_finish(h, c);
-	}
 	if (c->modifying || c->dev == VMBI_DEV_DRAINING)
 		vmbi_host_gate_wait(h, c); /* the last one out pokes */
 }
@@ -170,8 +168,8 @@ static int serve_config(struct vmbi_hc *c, struct vmb_channel_config *cfg)
 	if (!cfg->tx.control && cfg->ring_pages < c->open.ring_pages)
 		return VMB_EINVAL;
 	cfg->flags &= ~VMB_CHANNEL_PIPE;
-	if (c->offer_flags & VMB_OFFER_PIPE && !(cfg->flags & VMB_CHANNEL_RAW))
-		cfg->flags |= VMB_CHANNEL_PIPE;
+	if (c->offer_flags & VMB_OFFER_PIPE)
+		cfg->flags |= VMB_CHANNEL_PIPE; /* VMB_CHANNEL_RAW is above that */
 	cfg->tx.flags &= ~VMB_RING_FRESH; /* the guest has initialised the rings; gpadl.md 6 */
 	cfg->rx.flags &= ~VMB_RING_FRESH;
 	cfg->tx_at = c->tx_at;

@@ -438,6 +438,7 @@ Test(host_misuse, gpadl_answers_with_another_handle)
 	hb_event(VMB_EV_GPADL_DOWN, dev);
 	ev = hb->ev;
 	FORGED(forged.ch = hb_handle(2));
+	FORGED(forged.ch = 0);
 	FORGED(forged.token |= 0xffff);
 	FORGED(forged.token += 1ull << 32);
 	hb_quiet();

@@ -669,6 +669,27 @@ Test(host_offer, offered_again_and_removed_again)
 	hb_serve(1, third, 1, 0);
 }
 
+Test(host_offer, offered_again_and_removed_again_it_has_nothing_to_do_with_who_comes_next)
+{
+	vmb_handle old, heir;
+
+	hb_start(1);
+	hb_connect(VMB_V4_0);
+	old = hb_handle(1);
+	cr_assert_eq(vmb_host_remove(hb->h, old), 0);
+	hb_expect(2, 1, 1);
+	heir = hb_offer(1);
+	cr_assert_eq(vmb_host_remove(hb->h, heir), 0);
+	hb_event(VMB_EV_GONE, heir);
+	hb_offer(6); /* in its place */
+	offered(6, 0, 2);
+	hb_rel(1);
+	hb_quiet();
+	hb_event(VMB_EV_GONE, old);
+	hb_offer(7);
+	offered(7, 0, 1);
+}
+
 Test(host_offer, offered_again_and_removed_again_unseen)
 {
 	vmb_handle old, third;
