@@ -757,9 +757,9 @@ VMB_API int vmb_host_open_info(struct vmb_host *h, vmb_handle ch, struct vmb_ope
 
 /* [control] Say yes to EV_OPEN: map the rings (cfg->tx.control NULL: by the callback; else you have done it), build the
  * channel in mem, tell the guest. If it fails the guest has been told no, mem is yours, and no EV_CLOSED comes: VMB_EMAP,
- * VMB_EPEER (bad ring), VMB_ESTOPPED (the guest has gone meanwhile), caller's errors and VMB_EAGAIN (pull the last EV_CLOSED first): these change nothing.
- * Also legal while the guest has the channel open and nobody serves it, after a detach: goes on where that one stopped.
- * Use *out from any thread you hand it to. */
+ * VMB_EPEER (bad ring), VMB_ESTOPPED (the guest has gone meanwhile), caller's errors and VMB_EAGAIN (pull the last EV_CLOSED
+ * first): these change nothing. Also legal while the guest has the channel open and nobody serves it, after a detach: goes on
+ * where that one stopped. Use *out from any thread you hand it to. */
 VMB_API int vmb_host_attach(struct vmb_host *h, vmb_handle ch, void *mem, size_t bytes, const struct vmb_channel_config *cfg,
 			    struct vmb_channel **out);
 /* [control] Give the channel object back: after EV_CLOSE, or by yourself (VMB_ESTOPPED, VMB_EPEER, removal, to pause or to move).
