@@ -32,6 +32,8 @@ void fuzz_touch(const volatile void *p, size_t n)
 {
 	size_t at = (uintptr_t)p - (uintptr_t)rings;
 
+	if (guest.preempt && !guest.control && !--guest.preempt)
+		guest_nested();
 	if (at < sizeof rings)
 		fuzz_need(guest.ring_used[at / sizeof rings[0]] && at % sizeof rings[0] + n <= sizeof rings[0]);
 }
@@ -126,7 +128,7 @@ static void guest_build(const struct fuzz_step *s)
 	uint64_t sum = 0, words[64], bytes;
 	struct vmb_list list, check;
 	struct fuzz_step more;
-	uint32_t n = 0, page = s->b % 3 == 0 ? 4096 : s->b % 3 == 1 ? 16384 : 65536;
+	uint32_t n = 0, page = 4096u << s->b % 3 * 2;
 	int r;
 
 	for (; n < 3 && n < s->a % 4u && fuzz_next(&guest.in, &more); n++) {
@@ -134,10 +136,46 @@ static void guest_build(const struct fuzz_step *s)
 		piece[n].bytes = more.a | (uint64_t)more.b << 8 | (uint64_t)more.c << 16;
 		sum += piece[n].bytes;
 	}
+	if (s->b > 250)
+		page = 8192;
 	r = vmb_list_build(piece, n, page, guest_translate, (void *)(uintptr_t)s, words, 64, &list);
 	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_EMAP || r == VMB_ENOSPACE);
 	if (!r)
 		fuzz_need(list.count <= 64 && !vmb_list_check(words, list.count, list.ranges, &check, &bytes) && bytes == sum);
+}
+
+/* Arguments that are none are refused, before anything happens. */
+static void guest_null(uint32_t n)
+{
+	struct vmb_bus_info info = { .size = sizeof info };
+	struct vmb_offer offer = { .size = sizeof offer };
+	struct vmb_guest *g = n & 1 ? guest.g : NULL;
+	uint8_t slot[256] __attribute__((aligned(8))) = { 0 };
+	struct vmb_list list = { NULL, 0, 0 };
+	struct vmb_class class;
+	struct vmb_guid guid = { { 1 } };
+	uint32_t id;
+
+	guest.control++;
+	fuzz_need(vmb_guest_storage(NULL, NULL) == VMB_EINVAL && vmb_guest_init(guest.mem, 0, &guest.cfg, NULL) == VMB_EINVAL);
+	fuzz_need(vmb_guest_end(NULL) == VMB_EINVAL && vmb_guest_connect(NULL) == VMB_EINVAL && vmb_guest_disconnect(NULL) == VMB_EINVAL);
+	fuzz_need(vmb_guest_poll(g, 0, NULL) == VMB_EINVAL && vmb_guest_info(NULL, &info) == VMB_EINVAL && vmb_guest_info(g, NULL) == VMB_EINVAL);
+	fuzz_need(vmb_guest_slot(g, NULL) == VMB_EINVAL && vmb_guest_slot(NULL, slot) == VMB_EINVAL);
+	fuzz_need(vmb_guest_message(g, NULL, 8) == VMB_EINVAL && vmb_guest_message(NULL, slot, 8) == VMB_EINVAL);
+	fuzz_need(vmb_guest_interrupt(g, NULL, slot) == VMB_EINVAL && vmb_synic_post(NULL, slot, 8) == VMB_EINVAL);
+	fuzz_need(vmb_guest_open(NULL, 1, NULL, 0, NULL, NULL, NULL) == VMB_EINVAL && vmb_guest_close(NULL, 1) == VMB_EINVAL);
+	fuzz_need(vmb_guest_close(guest.g, 0xffffffff) == VMB_EHANDLE && vmb_guest_release(NULL, 1) == VMB_EINVAL);
+	fuzz_need(vmb_guest_offer(NULL, 1, &offer) == VMB_EINVAL && vmb_guest_offer(guest.g, 0xffffffff, &offer) == VMB_EHANDLE);
+	fuzz_need(vmb_guest_target(NULL, 1, 0) == VMB_EINVAL && vmb_guest_gpadl_destroy(NULL, 1) == VMB_EINVAL);
+	fuzz_need(vmb_guest_gpadl_create(NULL, 1, &list, &id) == VMB_EINVAL && vmb_guest_gpadl_create(guest.g, 1, &list, &id) == VMB_EINVAL);
+	guest.control--;
+	fuzz_need(vmb_guid_parse(NULL, &guid) == VMB_EINVAL && vmb_guid_format(&guid, NULL) == VMB_EINVAL);
+	fuzz_need(vmb_class_at(0, NULL) == VMB_EINVAL && vmb_class_find(NULL, &class) == VMB_EINVAL);
+	fuzz_need(vmb_class_find(&guid, &class) == VMB_ENOENT);
+	fuzz_need(vmb_message_check(NULL, 8, 0, 0, 0) == VMB_EINVAL && vmb_message_init(NULL, 8, 3, 0, 0) == VMB_EINVAL);
+	fuzz_need(vmb_message_init(slot, 7, 3, VMB_V6_0, 0) == VMB_ETOOSMALL && vmb_message_size(n | 128, VMB_V6_0, 0) == VMB_EINVAL);
+	fuzz_need(vmb_message_set(NULL, 0, 0, 0, "type", 0) == VMB_EINVAL && vmb_message_field(NULL, 0, 0, 0, 0, NULL) == VMB_EINVAL);
+	fuzz_need(vmb_message_set(slot, 8, VMB_V6_0, 0, "type", UINT64_MAX) == VMB_EINVAL && vmb_packet_name(n)[0]);
 }
 
 static void guest_machine(const struct fuzz_step *s)
@@ -146,7 +184,7 @@ static void guest_machine(const struct fuzz_step *s)
 					VMB_HV_INVALID_PARAMETER, 0xffff, 2 };
 	uint8_t *p;
 
-	switch (s->op % 8) {
+	switch (s->op & 15) {
 	case 0:
 	case 1:
 		guest.fail_after = s->b % 8;
@@ -171,6 +209,13 @@ static void guest_machine(const struct fuzz_step *s)
 		break;
 	case 6:
 		guest_build(s);
+		break;
+	case 8:
+	case 9:
+		guest.preempt = s->a;
+		break;
+	case 10:
+		guest_null(s->a);
 		break;
 	default:
 		if (guest.cfg.interrupt_page)

@@ -4,7 +4,8 @@
  * opens, closes and releases when the input says so. Each piece of memory must come back once, and never as free while the host has been
  * given it and has not let go.
  *
- * Callbacks that come from no control call are as if on another thread: while one is running, steps of the input go on inside it.
+ * Calls that need no control lock are as if on other threads: inside their callbacks, and before any access of theirs to memory between
+ * threads, steps of the input go on.
  */
 #ifndef FUZZ_GUEST_H
 #define FUZZ_GUEST_H
@@ -49,7 +50,7 @@ struct peer_list {
 
 struct peer_channel {
 	uint32_t open_id, device;
-	int offered, asked, open, rescinded; /* asked: OPEN has come and is not answered */
+	int asked, yes, open, rescinded; /* asked: OPEN has come and is not answered; yes: that it has worked was said */
 };
 
 struct peer_question {
@@ -62,6 +63,7 @@ struct guest {
 	void *mem;
 	struct fuzz_input in;
 	unsigned control, depth;
+	unsigned preempt; /* the n-th access of a thread without the control lock is delayed until others have gone on; 0: none */
 	uint64_t now;
 	/* posts: after so many, so many fail with this status; arrived: the host has heard them all the same */
 	unsigned fail_after, fail_count, fail_arrived;

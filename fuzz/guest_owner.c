@@ -83,6 +83,12 @@ static void owner_open(struct guest_channel *c, const struct fuzz_step *s)
 	}
 	if (s->c == 255)
 		open.rx_pages = s->v;
+	if (s->c == 254)
+		open.ring_gpa |= s->v;
+	if (s->c == 253)
+		cfg.rx_at.valid = 1;
+	if (s->c == 251)
+		open.ring = base + 8;
 	(void)vmb_channel_storage(&cfg, &need);
 	c->mem = fuzz_alloc(need.align, need.bytes);
 	c->may_wake = 1;
@@ -218,6 +224,7 @@ static void owner_on_offer(const struct vmb_event *ev)
 static void owner_on_opened(struct guest_channel *c, const struct vmb_event *ev)
 {
 	fuzz_need(c->state == CHANNEL_OUT && !c->opened && !c->released);
+	fuzz_need(ev->status || c->id >= GUEST_IDS || guest.peer[c->id].yes);
 	c->opened = !ev->status ? 1 : 2;
 }
 
@@ -423,7 +430,7 @@ void guest_owner_finish(int status)
 	unsigned rounds = 0;
 	int r;
 
-	guest.fail_count = 0;
+	guest.fail_count = guest.preempt = 0;
 	GUEST_CALL(r, vmb_guest_disconnect(guest.g));
 	do {
 		fuzz_need(rounds++ < 300);

@@ -100,6 +100,7 @@ static void peer_open(const uint8_t *msg)
 		return;
 	c->open_id = fuzz_get32(msg + 12);
 	c->asked = 1;
+	c->yes = 0;
 }
 
 static void peer_forget_all(void)
@@ -190,6 +191,7 @@ static void peer_said(const uint8_t *msg, uint32_t len)
 	case 6:
 		if (c && c->open_id == b && len >= 20) {
 			c->open = c->open || (!status && c->asked);
+			c->yes = c->yes || !status;
 			c->asked = 0;
 		}
 		break;
@@ -307,7 +309,6 @@ static void peer_offer(const struct fuzz_step *s)
 	uint8_t msg[VMB_MESSAGE_MAX];
 	int len = vmb_message_init(msg, sizeof msg, 1, s->c & 1 ? VMB_V0_13 : VMB_V6_0, 0);
 	uint32_t id = s->a < 240 ? 1 + s->a % 10u : s->v;
-	struct peer_channel *c = peer_channel(id);
 
 	msg[8] = s->b & 1;
 	msg[24] = (uint8_t)(s->v % 7);
@@ -318,8 +319,6 @@ static void peer_offer(const struct fuzz_step *s)
 	(void)vmb_message_set(msg, (uint32_t)len, 0, 0, "monitor_allocated", s->b >> 5 & 1);
 	(void)vmb_message_set(msg, (uint32_t)len, 0, 0, "is_dedicated", s->c >> 1 & 1);
 	(void)vmb_message_set(msg, (uint32_t)len, 0, 0, "connection_id", 0x2000 + id);
-	if (c)
-		c->offered = 1;
 	peer_say(msg, (uint32_t)len, s->c >> 2 & 1);
 }
 

@@ -8,14 +8,54 @@
 
 struct host host;
 
+/* Arguments that are none are refused, before anything happens. */
+static void host_null(uint32_t n)
+{
+	struct vmb_bus_info info = { .size = sizeof info };
+	struct vmb_gpadl_info gpadl = { .size = sizeof gpadl };
+	struct vmb_open_info open = { .size = sizeof open };
+	struct vmb_host *h = n & 1 ? host.h : NULL;
+	struct vmb_event ev = { .kind = n & 2 ? VMB_EV_GONE : VMB_EV_CLOSE };
+	vmb_handle handle;
+	uint32_t cursor = 0;
+	uint64_t word;
+	struct vmb_list list;
+
+	host.control++;
+	fuzz_need(vmb_host_storage(NULL, NULL) == VMB_EINVAL && vmb_host_storage(&host.cfg, NULL) == VMB_EINVAL);
+	fuzz_need(vmb_host_init(host.mem, 0, &host.cfg, NULL) == VMB_EINVAL && vmb_host_end(NULL) == VMB_EINVAL);
+	fuzz_need(vmb_host_post(h, NULL, 0) == VMB_EINVAL && vmb_host_post(NULL, &ev, sizeof ev) == VMB_EINVAL);
+	fuzz_need(vmb_host_poll(h, 0, NULL) == VMB_EINVAL && vmb_host_info(NULL, &info) == VMB_EINVAL && vmb_host_info(h, NULL) == VMB_EINVAL);
+	fuzz_need(vmb_host_eom(NULL, 0) == VMB_EINVAL && vmb_host_reset(NULL) == VMB_EINVAL && vmb_host_remove(NULL, 1) == VMB_EINVAL);
+	fuzz_need(vmb_host_signal(NULL, 1, 0) == VMB_HV_INVALID_PARAMETER && vmb_host_offer(h, NULL, &handle) == VMB_EINVAL);
+	fuzz_need(vmb_host_detach(NULL, 1) == VMB_EINVAL && vmb_host_detach(host.h, 0xffffffff) == VMB_EHANDLE);
+	fuzz_need(vmb_host_attach(h, 1, NULL, 0, NULL, NULL) == VMB_EINVAL && vmb_host_open_info(NULL, 1, &open) == VMB_EINVAL);
+	fuzz_need(vmb_host_answer(h, NULL, 0) == VMB_EINVAL && vmb_host_answer(NULL, &ev, 0) == VMB_EINVAL);
+	fuzz_need(vmb_host_answer(host.h, &ev, n & 2 ? 0 : -1) == VMB_EINVAL);
+	fuzz_need(vmb_host_gpadl_info(NULL, 1, 1, &gpadl) == VMB_EINVAL && vmb_host_gpadl_release(NULL, 1, 1) == VMB_EINVAL);
+	fuzz_need(vmb_host_gpadl_hold(NULL, 1, 1, &word, 1, &list) == VMB_EINVAL && vmb_host_gpadl_hold(h, 1, 1, &word, 1, NULL) == VMB_EINVAL);
+	fuzz_need(vmb_host_users(NULL, 0, 1, &cursor, &handle, &cursor) == VMB_EINVAL);
+	info.size = 4;
+	fuzz_need(vmb_host_info(host.h, &info) == VMB_ESTRUCT);
+	host.control--;
+	fuzz_need(vmb_strerror(-(int)n)[0] && vmb_feature_name(1u << n % 32)[0] && vmb_version() == (int)VMB_VERSION);
+}
+
 /* What the machine does by itself: slots empty, pages cannot be mapped, the guest writes to its memory. */
 static void host_machine(const struct fuzz_step *s)
 {
 	int r;
 
-	switch (s->op % 4) {
+	switch (s->op % 8) {
 	case 0:
 		host.busy = s->a % 3;
+		break;
+	case 4:
+	case 5:
+		host.preempt = s->a;
+		break;
+	case 6:
+		host_null(s->a);
 		break;
 	case 1:
 		if (s->a & 1)
@@ -52,6 +92,7 @@ void host_run(const struct fuzz_step *s)
 	}
 	HOST_CALL(r, vmb_host_info(host.h, &info));
 	fuzz_need(!r);
+	fuzz_need(info.gpadls <= host.cfg.max_gpadls && info.gpadl_pages <= host.cfg.max_gpadl_pages);
 	if (!info.queued && !host.busy)
 		host.was_blocked = 0;
 }

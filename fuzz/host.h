@@ -3,8 +3,8 @@
  * The parts of the host target: a guest that says anything at any time, and an embedder that answers when and what the input says. The
  * platform below checks what the library may do to the world; the devices above check the life that it promises to each channel.
  *
- * Callbacks that come from no control call are as if on another thread: while one is running, steps of the input go on inside it. So
- * signals overlap with closing, removal and reset.
+ * Calls that need no control lock are as if on other threads: inside their callbacks, and before any access of theirs to memory between
+ * threads, steps of the input go on. So signals overlap with closing, removal and reset.
  */
 #ifndef FUZZ_HOST_H
 #define FUZZ_HOST_H
@@ -52,6 +52,7 @@ struct host {
 	struct fuzz_input in;
 	unsigned control;   /* control calls that are running: 0 or 1 */
 	unsigned depth;     /* of steps inside callbacks */
+	unsigned preempt;   /* the n-th access of a thread without the control lock is delayed until others have gone on; 0: none */
 	/* the platform */
 	unsigned busy;      /* slot: 0 free, 1 occupied, 2 broken */
 	int was_blocked;    /* some message was not taken when it was first offered */
@@ -89,6 +90,7 @@ void host_nested(void);
 void host_platform_reset(void);
 void host_platform_write(uint32_t at, uint32_t value);
 unsigned host_platform_mapped(void); /* mappings alive */
+int host_platform_is_ring(uint64_t pfn); /* mapped as a part of a ring? */
 void host_platform_callbacks(struct vmb_host_config *cfg);
 
 /* host_guest.c: what the guest says, and what it is told */

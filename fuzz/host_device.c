@@ -260,6 +260,7 @@ static void device_take_hold(struct host_device *d, const struct fuzz_step *s)
 	HOST_CALL(r, vmb_host_gpadl_hold(host.h, d->handle, gpadl, words, max, &list));
 	fuzz_trace("\thold: %d\n", r);
 	fuzz_need(r == 0 || r == VMB_ENOENT || r == VMB_EHANDLE || r == VMB_ETOOSMALL);
+	fuzz_need(r || !d->removed);
 	if (!r) {
 		struct vmb_list check;
 
@@ -294,6 +295,27 @@ static void device_answer_hold(struct host_device *d, const struct fuzz_step *s)
 	hold->n = 0;
 	HOST_CALL(r, vmb_host_answer(host.h, &hold->question, 0));
 	fuzz_need(!r);
+}
+
+/* Who uses a page? At least one channel where a ring is mapped. */
+static void device_users(const struct fuzz_step *s)
+{
+	uint64_t pfn = HOST_FIRST_PFN + s->v % HOST_PAGES;
+	uint32_t cursor = 0, gpadl, n = 0;
+	vmb_handle handle;
+	int r;
+
+	for (;;) {
+		struct host_device *d;
+
+		HOST_CALL(r, vmb_host_users(host.h, pfn, 1 + s->b % 4, &cursor, &handle, &gpadl));
+		fuzz_need(r == VMB_YES || r == 0);
+		if (!r)
+			break;
+		d = device_of(handle);
+		fuzz_need(d && !d->gone && n++ < 2 * host.cfg.max_gpadls);
+	}
+	fuzz_need(n || !host_platform_is_ring(pfn));
 }
 
 /* ---- events */
@@ -412,14 +434,18 @@ static void device_control(const struct fuzz_step *s)
 		HOST_CALL(r, vmb_host_reset(host.h));
 		fuzz_need(!r);
 	}
+	device_users(s);
 	HOST_CALL(r, vmb_host_info(host.h, &info));
 	fuzz_need(!r && info.state <= VMB_BUS_RESETTING);
 	for (uint32_t i = 0; i < host.devices; i++) {
 		alive += !host.device[i].removed;
 		serving += host.device[i].mem && host.device[i].state == DEVICE_SERVING;
 	}
+	if (serving && s->b == 200) {
+		HOST_CALL(r, vmb_host_end(host.h));
+		fuzz_need(r == VMB_ESTATE);
+	}
 	fuzz_need(info.channels == alive && info.attached >= serving && alive <= host.cfg.max_channels);
-	fuzz_need(info.gpadls <= host.cfg.max_gpadls && info.gpadl_pages <= host.cfg.max_gpadl_pages);
 }
 
 void host_device_step(const struct fuzz_step *s)
@@ -481,11 +507,25 @@ static void device_settle(void)
 	} while (busy);
 }
 
+static int device_is_idle(void)
+{
+	for (uint32_t i = 0; i < host.devices; i++)
+		if (host.device[i].mem || host.device[i].state != DEVICE_NONE || host_device_holds(&host.device[i]))
+			return 0;
+	return 1;
+}
+
 void host_device_finish(void)
 {
 	struct vmb_bus_info info = { .size = sizeof info };
 	int r;
 
+	host.preempt = 0;
+	if (host.in.steps & 2 && device_is_idle()) { /* it may also end as it stands */
+		HOST_CALL(r, vmb_host_end(host.h));
+		fuzz_need(!r && !host_platform_mapped());
+		return;
+	}
 	host.resetting = 1;
 	HOST_CALL(r, vmb_host_reset(host.h));
 	fuzz_need(!r);

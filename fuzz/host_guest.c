@@ -67,6 +67,7 @@ static void guest_post(uint32_t connection, const uint8_t *msg, uint32_t len, co
 	HOST_CALL(r, vmb_host_post(host.h, exact, total));
 	fuzz_trace("\tpost type %u, %u bytes: %d\n", len >= 4 ? fuzz_get32(msg) : 0, len, r);
 	free(exact);
+	fuzz_need(vmb_strerror(r)[0] == 'n');
 	fuzz_need(r == VMB_HV_SUCCESS || r == VMB_HV_INVALID_PARAMETER || r == VMB_HV_INVALID_CONNECTION || r == VMB_HV_NO_BUFFERS ||
 		  r == VMB_HV_NO_MEMORY);
 }
@@ -133,19 +134,21 @@ static void guest_list(const struct fuzz_step *s)
 
 	memset(msg, 0, sizeof msg);
 	fuzz_need(vmb_message_init(msg, sizeof msg, 8, VMB_V6_0, 0) > 0);
-	if (s->v & 0x80000000)
-		range += (s->v >> 16) & 0x7fff;
-	if (s->v & 0x40000000)
-		range += (uint64_t)(s->v & 0xff) << 32;
+	if (s->v & 0x80000000) /* only a part of the words counts */
+		range = VMB_RANGE((s->v >> 16) & 0x7fff, 0);
+	if (s->v & 0x40000000) /* not from the beginning of a page on */
+		range = VMB_RANGE((pages ? pages : 1) * VMB_PAGE - (s->v & 0xff), s->v & 0xff);
 	guest_set(msg, len, 0, "channel_id", guest_id(s->a));
 	guest_set(msg, len, 0, "gpadl_id", guest_gpadl(s->b));
 	guest_set(msg, len, 0, "range_buflen", words * 8);
-	guest_set(msg, len, 0, "range_count", s->v & 0x20000000 ? s->b >> 4 : 1);
+	guest_set(msg, len, 0, "range_count", s->v & 0x20000000 ? s->b >> 4 : s->v & 0x08000000 ? words / 2 : 1);
 	for (uint32_t i = 0; i < words && i < 27; i++) {
 		uint64_t word = i ? HOST_FIRST_PFN + (s->v + i - 1) % HOST_PAGES : range;
 
 		if (i && s->v & 0x10000000)
 			word += 60;
+		if (s->v & 0x08000000 && i % 2 == 0) /* many ranges of one page */
+			word = VMB_RANGE(VMB_PAGE, 0);
 		for (uint32_t b = 0; b < 8; b++)
 			msg[20 + 8 * i + b] = (uint8_t)(word >> (8 * b));
 	}

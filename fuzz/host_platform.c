@@ -31,6 +31,15 @@ unsigned host_platform_mapped(void)
 	return n;
 }
 
+int host_platform_is_ring(uint64_t pfn)
+{
+	for (unsigned i = 0; i < PLATFORM_MAPS; i++)
+		for (uint32_t k = 0; k < maps[i].n && maps[i].flags & VMB_MAP_RING; k++)
+			if (maps[i].pfns[k] == pfn)
+				return 1;
+	return 0;
+}
+
 /* The guest writes a word of its memory. */
 void host_platform_write(uint32_t at, uint32_t value)
 {
@@ -49,6 +58,8 @@ void fuzz_touch(const volatile void *p, size_t n)
 {
 	size_t at = (uintptr_t)p - (uintptr_t)ram;
 
+	if (host.preempt && !host.control && !--host.preempt)
+		host_nested();
 	if (at >= sizeof ram)
 		return;
 	fuzz_need(mapped[at / VMB_PAGE] && (!n || mapped[(at + n - 1) / VMB_PAGE]));
@@ -129,7 +140,10 @@ static int platform_message(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint,
 
 static void platform_interrupt(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, uint32_t flag)
 {
+	uint8_t flags[256] __attribute__((aligned(8))) = { 0 };
+
 	fuzz_need(ctx == &host && vp < HOST_VPS && !vtl && sint == 2 && flag < 2048);
+	fuzz_need(vmb_synic_set(flags, flag) == VMB_YES && !vmb_synic_set(flags, flag) && flags[flag / 8] == 1 << flag % 8);
 	host_nested();
 }
 

@@ -91,6 +91,7 @@ struct ring_wish {
 };
 
 int ring_tampered;
+unsigned ring_fired;
 static struct ring_wish wishes[RING_WISHES];
 static unsigned wish_first, wish_end, wish_waited;
 static unsigned accesses;
@@ -106,6 +107,7 @@ void ring_peer_forget(void)
 void ring_call(void)
 {
 	accesses = 0;
+	ring_fired = 0;
 }
 
 static void ring_write32(uint8_t *p, uint32_t v)
@@ -160,6 +162,7 @@ static void ring_tamper(const struct ring_wish *w, uint8_t *access, size_t n)
 	}
 	ring_write32(p, v);
 	ring_tampered = 1;
+	ring_fired++;
 }
 
 void ring_peer(const struct fuzz_step *s)
@@ -206,7 +209,7 @@ void ring_list(uint32_t seed, int pages, uint64_t words[RING_WORDS_MAX], struct 
 
 		words[n++] = VMB_RANGE(bytes, offset);
 		for (uint32_t k = 0; pages && k < (offset + bytes + VMB_PAGE - 1) / VMB_PAGE; k++)
-			words[n++] = (seed + k) % 11; /* see ring_external_map */
+			words[n++] = seed % 16 == 15 ? UINT64_MAX - k : (seed + k) % 11; /* see ring_external_map */
 	}
 	*list = (struct vmb_list){ words, n, ranges };
 }
@@ -262,8 +265,14 @@ void ring_external(const struct vmb_packet *p, const struct fuzz_step *s)
 	fuzz_need(ring_external_result(r) && r != VMB_YES);
 	if (!r && !vmb_packet_compare(p, &set, &m, offset, buf, n))
 		fuzz_need(offset + n <= bytes);
+	if (p->kind != VMB_PKT_GPA && p->kind != VMB_PKT_XFER)
+		fuzz_need(r == VMB_EINVAL && !bytes);
 	r = vmb_packet_write(p, &set, &m, offset, buf, n);
 	fuzz_need(ring_external_result(r) && r != VMB_YES);
+	if (!r && n) {
+		buf[n - 1] ^= 1; /* the last byte was written last */
+		fuzz_need(vmb_packet_compare(p, &set, &m, offset, buf, n) == VMB_YES);
+	}
 	fuzz_need(ring_external_result(vmb_packet_compare(p, &set, &m, offset, buf, n)));
 	if (p->kind == VMB_PKT_GPA) {
 		r = vmb_list_check(p->list.words, p->list.count, p->list.ranges, &whole, NULL);

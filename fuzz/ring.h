@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
  * The parts of the ring target. An input's first step chooses memory and mode, the others are operations of the library's user and of its
- * peer. As long as the peer has written nothing of its own (ring_tampered), a model says what every call must give; after that, what holds
- * whatever the peer does: no access outside the ring, results of the stated kinds, EPEER for good, bounded work.
+ * peer. As long as the peer has written nothing of its own (ring_tampered), a model says what every call must give, and that all that was
+ * sent comes out. After that, what holds whatever the peer does: no access outside the ring, EPEER for good and for a reason, bounded work.
  */
 #ifndef FUZZ_RING_H
 #define FUZZ_RING_H
@@ -33,6 +33,7 @@ struct ring {
 struct ring *ring_get(unsigned which, uint32_t kind, uint32_t pages);
 uint32_t ring_word(const struct ring *r, uint32_t word);
 extern int ring_tampered;
+extern unsigned ring_fired; /* how often it has written during the last call */
 /* Forget what the peer still has in mind. */
 void ring_peer_forget(void);
 /* A step of the peer: write now, or at one of the library's next accesses. */

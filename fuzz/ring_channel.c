@@ -33,6 +33,7 @@ struct channel_side {
 	int full;               /* had EFULL, and nothing was put since */
 	uint32_t pending;       /* in the control page, before the call */
 	int stopped, broken, small;
+	int wrong;              /* the call's parts do not add up */
 	uint64_t users;
 	struct channel_request req[CHANNEL_REQUESTS]; /* id 0: none */
 	uint64_t heard[4];      /* ids of requests that came in last */
@@ -229,6 +230,7 @@ static void channel_put_result(struct channel_side *s, const struct vmb_packet *
 	fuzz_need(r == 0 || r == VMB_SIGNAL || r == VMB_EFULL || r == VMB_ENOSLOT || r == VMB_ETOOBIG || r == VMB_EINVAL || r == VMB_EPEER ||
 		  r == VMB_ESTOPPED);
 	if (r >= 0) {
+		fuzz_need(!s->wrong);
 		fuzz_need(ring_tampered || (fits && legal && (!s->full || raw > s->pending)));
 		s->full = 0;
 		channel_queued(s, p, q, number);
@@ -241,7 +243,7 @@ static void channel_put_result(struct channel_side *s, const struct vmb_packet *
 	} else if (r == VMB_ETOOBIG) {
 		fuzz_need(q->total > s->tx->size - 8 || p->len > 16384);
 	} else if (r == VMB_EINVAL) {
-		fuzz_need(!legal || (number && !s->cfg.requests));
+		fuzz_need(!legal || (number && !s->cfg.requests) || s->wrong);
 	}
 	if (number && r < 0 && p->id) { /* sent for sure, and the ring broken in the same call: it is in flight until the channel's end */
 		fuzz_need(r == VMB_EPEER);
@@ -253,7 +255,7 @@ static int channel_put_call(struct channel_side *s, const struct fuzz_step *st, 
 {
 	uint32_t cut = p->len ? st->v % p->len : 0;
 	uint8_t *payload = (uint8_t *)(uintptr_t)p->payload;
-	struct vmb_span parts[2] = { { payload, cut }, { payload + cut, p->len - cut } };
+	struct vmb_span parts[2] = { { payload, cut }, { payload + cut, p->len - cut + (st->c == 199) } };
 	struct vmb_tx *tx;
 	struct vmb_view v;
 	int r;
@@ -286,6 +288,7 @@ static void channel_put(struct channel_pair *pair, struct channel_side *s, const
 	channel_packet(pair, s, st, 0, &p, &q);
 	number = p.flags & VMB_PKT_WANTS_REPLY && !p.id;
 	s->pending = ring_word(s->tx, RING_PENDING);
+	s->wrong = st->c == 199 && (st->a >> 1 & 3) == 1;
 	r = channel_put_call(s, st, &p, &q);
 	channel_put_result(s, &p, &q, number, raw, r);
 	(void)channel_result(s, r);
@@ -326,6 +329,7 @@ static void channel_send_batch(struct channel_pair *pair, struct channel_side *s
 	if (st->c == 7)
 		recs[n - 1].offset += st->v;
 	s->pending = ring_word(s->tx, RING_PENDING);
+	s->wrong = 0;
 	r = vmb_channel_send_batch(s->ch, buf, used, recs, n);
 	fuzz_need(r <= (int)n && r != 0);
 	if (r > 0)
@@ -408,8 +412,8 @@ static void channel_judge(struct channel_side *s, const struct vmb_packet *p, co
 	fuzz_need(!s->cfg.max_payload || p->len <= (s->cfg.max_payload + 7) / 8 * 8);
 	if (p->kind == VMB_PKT_GPA || p->kind == VMB_PKT_XFER) {
 		fuzz_need(words == buf + 8 && p->list.count <= (p->head_len - 8) / 8 && p->list.ranges);
-		ring_external(p, st);
 	}
+	ring_external(p, st);
 	raw = fuzz_alloc(8, 16 + p->head_len + p->len);
 	memset(raw, 0, 16);
 	raw[0] = (uint8_t)p->kind;
@@ -417,6 +421,9 @@ static void channel_judge(struct channel_side *s, const struct vmb_packet *p, co
 	raw[4] = (uint8_t)((16 + p->head_len + p->len) / 8);
 	raw[5] = (uint8_t)((16 + p->head_len + p->len) / 8 >> 8);
 	memcpy(raw + 16, buf, p->head_len + p->len);
+	ring_fields(raw, 16 + p->head_len + p->len);
+	ring_fields(raw, st->b % (16 + p->head_len + p->len));
+	raw[4] = st->b % 4;
 	ring_fields(raw, 16 + p->head_len + p->len);
 	free(raw);
 }
@@ -556,6 +563,35 @@ static void channel_release(struct channel_side *s)
 
 /* ---- looking at it */
 
+/* Arguments that are none are refused. */
+static void channel_null(struct channel_side *s)
+{
+	struct vmb_channel_info info = { .size = sizeof info };
+	const struct vmb_mapper m = { NULL, NULL, NULL };
+	struct vmb_storage need;
+	struct vmb_record rec;
+	struct vmb_packet p = { .kind = VMB_PKT_GPA };
+	struct vmb_field f;
+	uint64_t id;
+	uint32_t cursor = 0, at = 5;
+
+	fuzz_need(vmb_channel_storage(NULL, &need) == VMB_EINVAL && vmb_channel_init(NULL, 0, &s->cfg, &s->ch) == VMB_EINVAL);
+	fuzz_need(vmb_channel_info(NULL, &info) == VMB_EINVAL && vmb_channel_dirty(s->ch, NULL, 1) == VMB_EINVAL);
+	fuzz_need(vmb_channel_tx(NULL, NULL) == VMB_EINVAL && vmb_channel_rx(NULL, NULL) == VMB_EINVAL && vmb_channel_stop(NULL) == VMB_EINVAL);
+	fuzz_need(vmb_channel_end(NULL, NULL, NULL) == VMB_EINVAL && vmb_channel_adopt(NULL, 1, 1) == VMB_EINVAL);
+	fuzz_need(vmb_channel_outstanding(s->ch, NULL, &id, NULL, NULL) == VMB_EINVAL);
+	fuzz_need(!(s->cfg.flags & VMB_CHANNEL_DIRTY) || vmb_channel_dirty(s->ch, &id, 0) == VMB_ETOOSMALL);
+	fuzz_need(vmb_channel_recv_batch(s->ch, NULL, 0, &rec, 0) == VMB_EINVAL && vmb_channel_send_batch(s->ch, NULL, 0, &rec, 0) == VMB_EINVAL);
+	fuzz_need(!vmb_packet_bytes(NULL) && !vmb_packet_bytes(&p) && vmb_packet_field(NULL, 0, 0, &f) == VMB_EINVAL);
+	fuzz_need(vmb_packet_read(&p, NULL, &m, 0, &id, 8) == VMB_EINVAL && vmb_packet_read(&p, NULL, NULL, 0, &id, 8) == VMB_EINVAL);
+	fuzz_need(vmb_list_read(NULL, &m, 0, &id, 8) == VMB_EINVAL && vmb_list_next(NULL, &cursor, NULL) == VMB_EINVAL);
+	fuzz_need(vmb_list_next(&p.list, &cursor, &(struct vmb_range){ 0 }) == VMB_EINVAL);
+	fuzz_need(vmb_list_next(&p.list, &at, &(struct vmb_range){ 0 }) == VMB_EINVAL);
+	p.kind = VMB_PKT_XFER;
+	p.list.ranges = 1;
+	fuzz_need(!vmb_packet_bytes(&p));
+}
+
 static void channel_info(struct channel_side *s)
 {
 	struct vmb_channel_info info = { .size = sizeof info };
@@ -623,9 +659,11 @@ static void channel_make(struct channel_side *s)
 static void channel_remake(struct channel_side *s)
 {
 	struct channel_request was[CHANNEL_REQUESTS];
+	struct vmb_channel_info info = { .size = sizeof info };
 
 	fuzz_need(!vmb_channel_end(s->ch, &s->cfg.tx_at, &s->cfg.rx_at));
 	fuzz_need(vmb_channel_end(s->ch, NULL, NULL) == VMB_ESTATE);
+	fuzz_need(!vmb_channel_info(s->ch, &info) && info.tx.data_bytes == s->tx->size);
 	s->stopped = 1;
 	channel_release(s);
 	fuzz_need(s->cfg.tx_at.valid && s->cfg.tx_at.index < s->tx->size && s->cfg.rx_at.valid && s->cfg.rx_at.index < s->rx->size);
@@ -727,7 +765,11 @@ static void channel_step(struct channel_pair *pair, const struct fuzz_step *st)
 	case 14: channel_adopt(s, st); break;
 	case 15: channel_remake(s); break;
 	case 16: channel_info(s); channel_dirty(s, 1); break;
-	case 18: fuzz_need(!vmb_channel_signal(s->ch)); break;
+	case 18:
+		fuzz_need(!vmb_channel_signal(s->ch));
+		if (st->c < 8)
+			channel_null(s);
+		break;
 	case 19:
 		if (st->c < 250)
 			break;

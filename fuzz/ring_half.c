@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A producer and a consumer on one ring, each call on its own. The model of an honest peer is ring.md 8 and 10.1 in counts of bytes: what
- * fits, what comes out, what the control page says after every call, and exactly when to signal.
+ * A producer and a consumer on one ring, each call on its own. The model is ring.md 8, 9.1 and 10.1 over again, from the words that are in shared
+ * memory at the time: what fits, what is a violation, when to signal. It judges every call during which the peer did not write; a peer
+ * that is honest so far is also held to what was sent, and to what the control page says.
  */
 #include "ring.h"
 
@@ -24,6 +25,9 @@ struct half {
 	uint32_t put, pub, taken, freed;
 	uint32_t at[4]; /* next, In, taken, Out */
 	uint32_t mask, pending;
+	uint32_t room;  /* for the producer to use before it looks at Out again */
+	uint32_t left;  /* for the consumer to take before it looks at In again */
+	int unsure_room, unsure_left; /* the peer wrote during a call: these are not known */
 	struct vmb_view view; /* of the last packet */
 	struct vmb_packet last;
 	int has_view;
@@ -91,6 +95,17 @@ static int half_rx_result(struct half *h, int r)
 	return r;
 }
 
+/* Is this what the model says? Where the peer wrote meanwhile, nobody can tell. */
+static int half_is(int r, int want)
+{
+	return r == want || ring_fired;
+}
+
+static int half_bad_index(const struct half *h, uint32_t index)
+{
+	return index >= half_size(h) || index % 8;
+}
+
 /* ---- making them */
 
 static void half_tx_make(struct half *h, const struct vmb_cursor *from, uint32_t flags)
@@ -104,7 +119,8 @@ static void half_tx_make(struct half *h, const struct vmb_cursor *from, uint32_t
 	free(h->tx_mem);
 	h->tx_mem = fuzz_alloc(need.align, need.bytes);
 	h->tx = NULL;
-	h->tx_reason = 0;
+	h->tx_reason = h->room = 0;
+	h->unsure_room = 0;
 	r = vmb_tx_init(h->tx_mem, need.bytes, &mem, from, &h->tx);
 	fuzz_need(r ? r == VMB_EPEER && ring_tampered : h->tx != NULL);
 }
@@ -120,7 +136,8 @@ static void half_rx_make(struct half *h, const struct vmb_cursor *from, uint32_t
 	free(h->rx_mem);
 	h->rx_mem = fuzz_alloc(need.align, need.bytes);
 	h->rx = NULL;
-	h->rx_reason = 0;
+	h->rx_reason = h->left = 0;
+	h->unsure_left = 0;
 	h->has_view = 0;
 	r = vmb_rx_init(h->rx_mem, need.bytes, &mem, from, &h->rx);
 	fuzz_need(r ? r == VMB_EPEER && ring_tampered : h->rx != NULL);
@@ -192,23 +209,43 @@ static int half_packet(struct half *h, const struct fuzz_step *s, struct half_pa
 	if (k >= 3 && k <= 5) {
 		ring_list(q->list_seed, k != 4, h->words, &q->p.list);
 		q->p.page_set = (uint16_t)(k == 4 ? s->v : 0);
-		if (s->b & 0x40)
+		if ((s->b & 0xc0) == 0xc0)
+			h->words[0] = k == 4 || s->v & 1 ? VMB_RANGE(0, 0) : VMB_RANGE(1, VMB_PAGE); /* no offset into a page */
+		else if (s->b & 0x40)
 			q->p.list.count--;
-		if (s->b & 0x80)
+		else if (s->b & 0x80)
 			q->p.list.ranges++;
 	}
+	if (s->c == 219)
+		q->p.len += 0x90000; /* never read: no ring is as large */
 	q->total = 24 + (q->p.len + 7) / 8 * 8 + (k >= 3 && k <= 5 ? 8 + q->p.list.count * 8 : 0);
 	return k < 3 || (k < 6 && !(s->b & 0xc0));
 }
 
-/* What the call must say, before it is made; the model has room. */
-static int half_put_result(const struct half *h, const struct half_packet *q, int legal)
+/* The producer looks at Out. */
+static int half_look_out(struct half *h)
 {
+	uint32_t out = ring_word(h->ring, RING_OUT);
+
+	h->room = 0;
+	if (half_bad_index(h, out))
+		return VMB_EPEER;
+	h->room = half_raw(h, h->at[AT_NEXT], out) - 8;
+	return 0;
+}
+
+/* What the call must say, before it is made: 0, or why not. */
+static int half_fits(struct half *h, const struct half_packet *q, int legal)
+{
+	if (h->tx_reason)
+		return VMB_EPEER;
 	if (!legal)
 		return VMB_EINVAL;
 	if (q->total - 8 > 65535 * 8 || q->total > half_size(h) - 8)
 		return VMB_ETOOBIG;
-	return q->total < half_raw(h, h->at[AT_NEXT], h->at[AT_OUT]) ? 0 : VMB_EFULL;
+	if (q->total > h->room && half_look_out(h))
+		return VMB_EPEER;
+	return q->total <= h->room ? 0 : VMB_EFULL;
 }
 
 static int half_fill(struct half *h, const struct half_packet *q, const struct vmb_view *v, uint32_t how)
@@ -244,7 +281,7 @@ static int half_put_call(struct half *h, const struct fuzz_step *s, struct half_
 
 		parts[0] = (struct vmb_span){ payload, cut };
 		parts[1] = (struct vmb_span){ NULL, 0 };
-		parts[2] = (struct vmb_span){ payload + cut, q->p.len - cut };
+		parts[2] = (struct vmb_span){ payload + cut, q->p.len - cut + (s->c == 218) };
 		return vmb_tx_putv(h->tx, &q->p, parts, 3);
 	}
 	r = vmb_tx_reserve(h->tx, &q->p, &v);
@@ -254,15 +291,19 @@ static int half_put_call(struct half *h, const struct fuzz_step *s, struct half_
 static void half_put(struct half *h, const struct fuzz_step *s)
 {
 	struct half_packet q;
-	int legal = half_packet(h, s, &q), want = half_put_result(h, &q, legal), r;
+	int legal, want, r;
 
 	if (!h->tx || (!ring_tampered && h->put - h->freed >= HALF_PACKETS))
 		return;
+	legal = half_packet(h, s, &q) && !(s->c == 218 && s->a % 3 == 1);
+	want = half_fits(h, &q, legal);
 	r = half_tx_result(h, half_put_call(h, s, &q));
-	fuzz_need(r == want || ring_tampered);
+	h->unsure_room |= ring_fired != 0;
+	fuzz_need(half_is(r, want) || h->unsure_room);
 	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_ETOOBIG || r == VMB_EFULL || r == VMB_EPEER);
 	if (r)
 		return;
+	h->room -= q.total;
 	q.start = h->at[AT_NEXT];
 	h->packets[h->put++ % HALF_PACKETS] = q;
 	h->at[AT_NEXT] = (q.start + q.total) % half_size(h);
@@ -270,25 +311,30 @@ static void half_put(struct half *h, const struct fuzz_step *s)
 
 static void half_commit(struct half *h)
 {
-	int fresh = h->put != h->pub, asleep = !h->mask && h->freed == h->pub, r;
+	uint32_t mask = ring_word(h->ring, RING_MASK), out = ring_word(h->ring, RING_OUT);
+	int fresh = h->at[AT_NEXT] != h->at[AT_IN], r, want = 0;
 
 	if (!h->tx)
 		return;
+	if (h->tx_reason || (fresh && half_bad_index(h, out)))
+		want = VMB_EPEER;
+	else if (fresh && out == h->at[AT_IN] && !mask)
+		want = VMB_SIGNAL;
 	r = half_tx_result(h, vmb_tx_commit(h->tx));
-	if (!ring_tampered)
-		fuzz_need(r == (fresh && asleep ? VMB_SIGNAL : 0));
-	fuzz_need(r == 0 || r == VMB_SIGNAL || r == VMB_EPEER);
-	h->pub = h->put;
-	h->at[AT_IN] = h->at[AT_NEXT];
+	fuzz_need(half_is(r, want) && (r == 0 || r == VMB_SIGNAL || r == VMB_EPEER));
 	if (fresh)
 		h->pending = 0;
+	h->pub = h->put;
+	h->at[AT_IN] = h->at[AT_NEXT];
 }
 
 static void half_discard(struct half *h)
 {
 	if (!h->tx)
 		return;
-	(void)half_tx_result(h, vmb_tx_discard(h->tx));
+	fuzz_need(half_tx_result(h, vmb_tx_discard(h->tx)) == (h->tx_reason ? VMB_EPEER : 0));
+	h->room = 0;
+	h->unsure_room = h->tx_reason != 0;
 	h->put = h->pub;
 	h->at[AT_NEXT] = h->at[AT_IN];
 }
@@ -296,24 +342,29 @@ static void half_discard(struct half *h)
 static void half_arm(struct half *h, const struct fuzz_step *s)
 {
 	struct half_packet q;
-	int legal = half_packet(h, s, &q), want = half_put_result(h, &q, legal), r;
+	int legal = half_packet(h, s, &q), want = 0, r;
 	uint32_t least = s->a < 128 ? 0 : s->v % (2 * half_size(h)), need, most = half_size(h) - 8;
 
 	if (!h->tx)
 		return;
-	r = half_tx_result(h, vmb_tx_arm(h->tx, &q.p, least));
-	fuzz_need(r == 0 || r == VMB_YES || r == VMB_EINVAL || r == VMB_ETOOBIG || r == VMB_EPEER);
-	if (ring_tampered)
-		return;
-	fuzz_need(r == (want == 0 ? VMB_YES : want == VMB_EFULL ? 0 : want));
-	if (r == VMB_YES)
-		h->pending = 0;
-	if (r)
-		return;
 	need = q.total + half_used(h, h->at[AT_NEXT], h->at[AT_IN]);
 	if (need < least)
 		need = (least + 7) / 8 * 8;
-	h->pending = need < most ? need : most;
+	need = need < most ? need : most;
+	if (h->tx_reason || !legal || q.total - 8 > 65535 * 8 || q.total > most)
+		want = h->tx_reason ? VMB_EPEER : legal ? VMB_ETOOBIG : VMB_EINVAL;
+	else if (half_look_out(h))
+		want = VMB_EPEER;
+	else if (q.total <= h->room)
+		want = VMB_YES;
+	r = half_tx_result(h, vmb_tx_arm(h->tx, &q.p, least));
+	h->unsure_room |= ring_fired != 0;
+	fuzz_need(half_is(r, want));
+	fuzz_need(r == 0 || r == VMB_YES || r == VMB_EINVAL || r == VMB_ETOOBIG || r == VMB_EPEER);
+	if (r == VMB_YES)
+		h->pending = 0;
+	else if (!r)
+		h->pending = need;
 }
 
 /* ---- receiving */
@@ -359,55 +410,114 @@ static void half_taken(struct half *h)
 	free(bytes);
 }
 
+/* The packet at the consumer's place, by ring.md 9.1: 0, or the reason why it is none. */
+static uint32_t half_judge(const struct half *h, const uint8_t *p)
+{
+	uint32_t first = fuzz_get32(p), second = fuzz_get32(p + 4), kind = first & 0xffff, data8 = first >> 16, len8 = second & 0xffff;
+	uint32_t external = kind == VMB_PKT_GPA || kind == VMB_PKT_XFER, ranges;
+
+	if (h->left < 24 || len8 < 2 || len8 * 8 + 8 > h->left)
+		return VMB_R_LENGTH;
+	if (data8 < 2 || data8 > len8 || (external && data8 < 3))
+		return VMB_R_HEADER;
+	if (!(h->flags & VMB_RING_LOOSE)) {
+		if (!external && kind != VMB_PKT_INBAND && kind != VMB_PKT_COMPLETION)
+			return VMB_R_TYPE;
+		if (second >> 17)
+			return VMB_R_FLAGS;
+	}
+	ranges = fuzz_get32(h->ring->data + (h->at[AT_TAKEN] + 20) % half_size(h));
+	if (external && (!ranges || ranges > (kind == VMB_PKT_GPA ? (data8 - 3) / 2 : data8 - 3)))
+		return VMB_R_RANGES;
+	return 0;
+}
+
+/* What next must say: VMB_YES, 0, or VMB_EPEER and its reason. */
+static int half_expect(struct half *h, uint32_t *reason)
+{
+	uint32_t in = ring_word(h->ring, RING_IN);
+
+	*reason = h->rx_reason;
+	if (h->rx_reason)
+		return VMB_EPEER;
+	if (!h->left) {
+		*reason = VMB_R_INDEX;
+		if (half_bad_index(h, in))
+			return VMB_EPEER;
+		if (in == h->at[AT_TAKEN])
+			return 0;
+		h->left = half_used(h, in, h->at[AT_TAKEN]);
+	}
+	*reason = half_judge(h, h->ring->data + h->at[AT_TAKEN]);
+	return *reason ? VMB_EPEER : VMB_YES;
+}
+
 static void half_next(struct half *h)
 {
 	struct vmb_packet *p = &h->last;
-	int r;
+	uint32_t reason;
+	int want, r;
 
 	if (!h->rx)
 		return;
+	want = half_expect(h, &reason);
 	r = half_rx_result(h, vmb_rx_next(h->rx, p, &h->view));
+	h->unsure_left |= ring_fired != 0;
+	fuzz_need(half_is(r, want) || h->unsure_left);
+	if (r == VMB_EPEER && !h->unsure_left)
+		fuzz_need(h->rx_reason == reason);
 	if (!ring_tampered)
 		fuzz_need(r == (h->taken != h->pub ? VMB_YES : 0));
 	fuzz_need(r == VMB_YES || r == 0 || r == VMB_EPEER);
 	h->has_view = r == VMB_YES;
+	if (r == VMB_EPEER)
+		h->left = 0;
 	if (r != VMB_YES)
 		return;
-	fuzz_need(h->view.pos < half_size(h) && h->view.len <= half_size(h) - 24);
+	fuzz_need(h->view.pos == (h->at[AT_TAKEN] + 16) % half_size(h) && h->view.len <= half_size(h) - 24);
 	fuzz_need(p->head_len + p->len == h->view.len && p->head_len % 8 == 0 && p->len % 8 == 0);
 	fuzz_need(p->kind != VMB_PKT_GPA || p->head_len >= 8 + 16 * (uint64_t)p->list.ranges);
 	half_taken(h);
 	h->mask = 1;
-	h->at[AT_TAKEN] = (h->at[AT_TAKEN] + h->packets[h->taken % HALF_PACKETS].total) % half_size(h);
+	h->at[AT_TAKEN] = (h->at[AT_TAKEN] + h->view.len + 24) % half_size(h);
+	h->left -= h->view.len + 24;
 	h->taken++;
 }
 
 /* Release, or sleep; the one decision about the producer that waits. */
 static void half_release(struct half *h, int sleep)
 {
-	uint32_t before = half_raw(h, h->at[AT_IN], h->at[AT_OUT]), after = half_raw(h, h->at[AT_IN], h->at[AT_TAKEN]);
-	int want = h->pending && before <= h->pending && after > h->pending ? VMB_SIGNAL : 0, r;
+	uint32_t in = ring_word(h->ring, RING_IN), pending = ring_word(h->ring, RING_PENDING);
+	int moved = h->at[AT_TAKEN] != h->at[AT_OUT], want = 0, r;
 
 	if (!h->rx)
 		return;
-	r = half_rx_result(h, sleep ? vmb_rx_sleep(h->rx) : vmb_rx_release(h->rx));
-	if (sleep && h->taken != h->pub)
+	if (h->rx_reason || ((sleep || (moved && pending)) && half_bad_index(h, in)))
+		want = VMB_EPEER;
+	else if ((sleep || moved) && pending && half_raw(h, in, h->at[AT_OUT]) <= pending && half_raw(h, in, h->at[AT_TAKEN]) > pending)
+		want = VMB_SIGNAL;
+	if (sleep && want >= 0 && in != h->at[AT_TAKEN])
 		want |= VMB_YES;
-	if (!ring_tampered)
-		fuzz_need(r == want);
-	fuzz_need(r == VMB_EPEER || (r >= 0 && !(r & ~(VMB_SIGNAL | VMB_YES))));
+	r = half_rx_result(h, sleep ? vmb_rx_sleep(h->rx) : vmb_rx_release(h->rx));
+	fuzz_need(half_is(r, want) && (r == VMB_EPEER || (r >= 0 && !(r & ~(VMB_SIGNAL | VMB_YES)))));
 	h->freed = h->taken;
 	h->at[AT_OUT] = h->at[AT_TAKEN];
-	if (sleep)
+	if (sleep || r < 0)
+		h->left = 0;
+	if (sleep) {
+		h->unsure_left = 0;
 		h->mask = 0;
+	}
 }
 
 static void half_rewind(struct half *h)
 {
 	if (!h->rx)
 		return;
-	(void)half_rx_result(h, vmb_rx_rewind(h->rx));
+	fuzz_need(half_rx_result(h, vmb_rx_rewind(h->rx)) == (h->rx_reason ? VMB_EPEER : 0));
 	h->has_view = 0;
+	h->left = 0;
+	h->unsure_left = 0;
 	h->taken = h->freed;
 	h->at[AT_TAKEN] = h->at[AT_OUT];
 }
@@ -416,7 +526,7 @@ static void half_mask(struct half *h)
 {
 	if (!h->rx)
 		return;
-	(void)half_rx_result(h, vmb_rx_mask(h->rx));
+	fuzz_need(half_rx_result(h, vmb_rx_mask(h->rx)) == (h->rx_reason ? VMB_EPEER : 0));
 	h->mask = 1;
 }
 
@@ -446,6 +556,10 @@ static void half_look(struct half *h, const struct fuzz_step *s)
 	if (h->tx) {
 		count = half_tx_result(h, vmb_tx_spans(h->tx, &v, s->b, spans, n));
 		fuzz_need(count < 0 ? count == VMB_EPEER || !inside : inside && (uint32_t)count <= n);
+		if (!inside || bytes > v.len - s->b) {
+			count = half_tx_result(h, vmb_tx_copy(h->tx, &v, s->b, buf, bytes));
+			fuzz_need(count == VMB_EPEER || count == VMB_EINVAL);
+		}
 	}
 	free(buf);
 }
@@ -477,7 +591,10 @@ static void half_try(const struct half *h, const struct fuzz_step *s)
 	case 0: wrong.control = (uint8_t *)wrong.control + 8; break;
 	case 1: wrong.data_pages = s->v % 2 ? s->v : 0; break;
 	case 2: wrong.flags |= s->v; break;
-	case 3: wrong.data = wrong.data ? NULL : wrong.control; break;
+	case 3:
+		wrong.data = s->v & 1 ? NULL : wrong.control;
+		wrong.pages = s->v & 1 ? wrong.pages : NULL;
+		break;
 	default: break;
 	}
 	r = vmb_tx_storage(&wrong, &need);
