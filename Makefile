@@ -19,6 +19,10 @@ CFLAGS ?= -O2 -g
 WERROR ?= -Werror
 # `make SANITIZE=address,undefined BUILD=build/sanitize`
 SANITIZE ?=
+# What the unit tests are linked with; scripts/foreign has an object of its own.
+CRITERION ?= -lcriterion
+# Processors for test-foreign.
+ARCH ?= aarch64 i686 riscv64 s390x
 # Seconds for each fuzz target.
 T ?= 60
 # `make V=1` prints the commands.
@@ -76,7 +80,8 @@ HELPERS := $(BUILD)/libhelpers.a
 TESTS := $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
 THREAD_TESTS := $(patsubst %.c,$(BUILD)/%,$(THREAD_SOURCES))
 QUICK_SCRIPTS := $(wildcard test/scripts/*.sh)
-SLOW_SCRIPTS := $(wildcard test/full/*.sh)
+REAL_SCRIPT := test/full/linux.sh
+SLOW_SCRIPTS := $(filter-out $(REAL_SCRIPT),$(wildcard test/full/*.sh))
 
 # Examples: a directory is a program, but for those with rules of their own.
 EXAMPLE_NAMES := $(filter-out kvm-linux,$(patsubst examples/%/,%,$(sort $(dir $(wildcard examples/*/*.c)))))
@@ -156,7 +161,7 @@ demo: ## both ends of a bus in one process: needs a compiler and make only, take
 # ---- examples/kvm-linux: static programs, for they run in the guest's emulated host as well; x86-64 only. Its script runs them ----------------------
 
 KVM_DIR := $(BUILD)/kvm-linux
-KVM_HOSTEND := $(patsubst %,examples/kvm-linux/%.c,hostend hostlink mail serve ic) $(wildcard examples/kvm-linux/dev_*.c)
+KVM_HOSTEND := $(patsubst %,examples/kvm-linux/%.c,hostend hostlink mail serve ic loss) $(wildcard examples/kvm-linux/dev_*.c examples/kvm-linux/plan*.c)
 KVM_SMALL := qexit tsckhz
 KVM_VMM := $(filter-out $(KVM_HOSTEND) $(patsubst %,examples/kvm-linux/%.c,$(KVM_SMALL)),$(wildcard examples/kvm-linux/*.c))
 KVM_PROGRAMS := $(if $(SANITIZE),,$(if $(filter x86_64,$(shell uname -m)),$(patsubst %,$(KVM_DIR)/%,vmm hostend $(KVM_SMALL))))
@@ -180,7 +185,7 @@ test-linux: $(KVM_PROGRAMS) ## the real-guest scenarios, all of them
 
 # ---- Tests ------------------------------------------------------------------------------------------------------------------------------------
 
-.PHONY: deps test test-full test-linux test-mutation sanitize check-house check-freestanding fuzz programs
+.PHONY: deps test test-full test-linux test-mutation test-foreign sanitize check-house check-freestanding fuzz programs
 deps: ## print the Debian packages that the tests need; install what is missing, as root and without NO_INSTALL=1
 	@scripts/deps
 
@@ -196,7 +201,8 @@ $(foreach name,$(AREAS),$(eval $(call area,$(name))))
 $(BUILD)/variant/%/libvmbus.a: FORCE
 	@$(MAKE) BUILD=$(BUILD)/variant/$* LIB_FLAGS='-iquote . $(shell cat test/$*/lib.flags)' $@
 
-$(TESTS): TEST_LIBRARY = -lcriterion
+$(TESTS): TEST_LIBRARY = $(CRITERION)
+$(TESTS): $(filter %.o,$(CRITERION))
 $(TESTS) $(THREAD_TESTS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(HELPERS) $(HARNESS)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
@@ -216,14 +222,26 @@ $(BUILD)/test.result: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES) $(KVM_PROG
 		test/counts test/run README.md
 	@BUILD=$(BUILD) test/run -o $@ $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(QUICK_SCRIPTS) || true
 
-test-full: ## everything: test (unless just run), sanitizers, mutations, freestanding checks, all real-guest tests
+# The real guests run beside the rest: they use one processor.
+test-full: ## everything: test (unless just run), sanitizers, mutations, coverage, freestanding checks, all real-guest tests
 	@scripts/deps test
 	@$(MAKE) programs
 	@$(MAKE) $(BUILD)/test.result
-	@BUILD=$(BUILD) test/run -a $(BUILD)/test.result $(SLOW_SCRIPTS)
+	@BUILD=$(BUILD) test/run -o $(BUILD)/real.result $(REAL_SCRIPT) >$(BUILD)/real.log 2>&1 & \
+		BUILD=$(BUILD) test/run -o $(BUILD)/slow.result $(SLOW_SCRIPTS) || true; wait; cat $(BUILD)/real.log
+	@test/run -a $(BUILD)/test.result -a $(BUILD)/slow.result -a $(BUILD)/real.result
 
 test-mutation: ## break one rule of lib/ at a time: a named test must turn red
 	@scripts/mutate $(BUILD)/mutation test/mutations/*.mut
+
+# Built by clang, for its source coverage; see scripts/coverage. Without test/border, whose walks take minutes with counters in every branch.
+.PHONY: coverage coverage-programs
+COVERED := $(BUILD)/covered
+COVERED_PROGRAMS := $(filter-out $(BUILD)/test/border/%,$(TESTS)) $(THREAD_TESTS) $(EXAMPLES)
+coverage: ## lines and branches of lib/ that the suite reaches without the fuzzers, and which it does not reach
+	@$(MAKE) BUILD=$(COVERED) CC=$(CLANG) WERROR= CFLAGS='-O1 -fprofile-instr-generate -fcoverage-mapping -fprofile-update=atomic' coverage-programs
+	@scripts/coverage $(COVERED) $(patsubst $(BUILD)/%,$(COVERED)/%,$(COVERED_PROGRAMS))
+coverage-programs: $(COVERED_PROGRAMS)
 
 sanitize: ## the whole suite under address and undefined-behaviour sanitizers, the thread tests under the thread sanitizer
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' sanitize-threads || true
@@ -235,18 +253,36 @@ sanitize-threads: $(THREAD_TESTS)
 	@test/run -o $(BUILD)/result $(THREAD_TESTS)
 sanitize-programs: $(TESTS) $(THREAD_TESTS) $(REPLAYS)
 
+test-foreign: ## the whole suite on other processors, emulated: ARCH="aarch64 i686 riscv64 s390x"
+	@scripts/foreign $(BUILD)/foreign '$(ARCH)' $(patsubst $(BUILD)/%,%,$(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES))
+
 check-house: all ## sources.mk, vmbus.map, header and exported symbols agree; rules for source files
 	@scripts/check-house $(BUILD)
 
 check-freestanding: ## undefined symbols, static data, stack frames, code size; the header alone: two compilers, three processors
 	@scripts/check-freestanding $(BUILD)/freestanding
 
+# ---- Memory ordering ----------------------------------------------------------------------------------------------------------------------------
+
+.PHONY: order model
+order: $(filter $(BUILD)/test/order/%,$(TESTS)) ## all schedules of small scenarios of lib/ring in a weak memory: how many were walked
+	@for program in $^; do echo "$$program"; $$program -j1 || exit 1; done
+
+model: ## the same protocol verified by Spin
+	@scripts/model $(BUILD)/model
+
+# ---- Proof -----------------------------------------------------------------------------------------------------------------------------------------
+
+.PHONY: prove
+prove: ## no run-time errors in the parsers of lib/ for any bytes, by Frama-C; and that each proof sees a planted bug. doc/verification.md
+	@scripts/prove $(BUILD)/prove
+
 # ---- Fuzzing: clang's libFuzzer ------------------------------------------------------------------------------------------------------------------
 
 CLANG ?= clang
 # What has the main function: runner, or mutate beside libFuzzer's.
 FUZZ_MAIN := runner
-FUZZ_PORT := -DVMB_ENV_HEADER=\"fuzz/port.h\"
+FUZZ_PORT := -DVMB_ENV_HEADER=\"fuzz/port.h\" -DVMB_CHECKED
 FUZZ_LIBRARY := $(BUILD)/variant/fuzz/libvmbus.a
 
 $(BUILD)/obj/fuzz/%.o: PART_CFLAGS = $(PROGRAM_CFLAGS) $(FUZZ_PORT)
@@ -263,16 +299,21 @@ $(FUZZ_PROGRAMS): $(FUZZ_LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $(filter %.o,$^) $(FUZZ_LIBRARY) $(LDLIBS)
 
-.PHONY: fuzz-programs
+.PHONY: fuzz-programs fuzzers fuzz-mutations
 fuzz-programs: $(FUZZ_PROGRAMS)
 
-# Built twice: to fuzz, and to see by source coverage what was reached.
-fuzz: ## run each fuzz target for T seconds (60), then print what was not reached
+fuzzers:
 	@$(MAKE) BUILD=$(BUILD)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' SANITIZE=fuzzer-no-link,address,undefined LDFLAGS=-fsanitize=fuzzer \
 		FUZZ_MAIN=mutate fuzz-programs
+
+# Built twice: to fuzz, and to see by source coverage what was reached.
+fuzz: fuzzers ## run each fuzz target for T seconds (60), then print what was not reached
 	@$(MAKE) BUILD=$(BUILD)/coverage CC=$(CLANG) CFLAGS='-O1 -g -fprofile-instr-generate -fcoverage-mapping' fuzz-programs
 	@for name in $(FUZZ_NAMES); do cp $(BUILD)/coverage/test/fuzz/$$name $(BUILD)/fuzz/test/fuzz/$$name.cov; done
 	@scripts/fuzz $(T) $(patsubst %,$(BUILD)/fuzz/test/fuzz/%,$(FUZZ_NAMES))
+
+fuzz-mutations: ## break the rules of fuzz/mutations.list, one at a time: how long until a fuzzer that begins with nothing notices
+	@scripts/fuzz-mutations $(BUILD)/fuzz-mutations fuzz/mutations.list test/mutations/*.mut
 
 # ---- One file ------------------------------------------------------------------------------------------------------------------------------------
 

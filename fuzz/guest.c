@@ -32,6 +32,8 @@ void fuzz_touch(const volatile void *p, size_t n)
 {
 	size_t at = (uintptr_t)p - (uintptr_t)rings;
 
+	if (guest.slot_after && (const volatile uint8_t *)p >= guest.slot && (const volatile uint8_t *)p < guest.slot + 256 && !--guest.slot_after)
+		guest.slot[0] ^= 2;
 	if (guest.preempt && !guest.control && !--guest.preempt)
 		guest_nested();
 	if (at < sizeof rings)
@@ -55,7 +57,8 @@ static int guest_post(void *ctx, uint32_t connection, const void *payload, uint3
 	int r;
 
 	fuzz_need(ctx == &guest && len >= 8 && len <= VMB_MESSAGE_MAX);
-	guest_is_inside();
+	if (guest.crashing < 2)
+		guest_is_inside();
 	msg = fuzz_alloc(1, len);
 	memcpy(msg, payload, len);
 	r = guest_peer_post(connection, msg, len);
@@ -138,6 +141,8 @@ static void guest_build(const struct fuzz_step *s)
 	}
 	if (s->b > 250)
 		page = 8192;
+	if (n && s->b > 240 && s->b <= 250)
+		piece[0].bytes |= UINT64_C(1) << 45; /* more pages than a list has words */
 	r = vmb_list_build(piece, n, page, guest_translate, (void *)(uintptr_t)s, words, 64, &list);
 	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_EMAP || r == VMB_ENOSPACE);
 	if (!r)
@@ -168,6 +173,7 @@ static void guest_null(uint32_t n)
 	fuzz_need(vmb_guest_offer(NULL, 1, &offer) == VMB_EINVAL && vmb_guest_offer(guest.g, 0xffffffff, &offer) == VMB_EHANDLE);
 	fuzz_need(vmb_guest_target(NULL, 1, 0) == VMB_EINVAL && vmb_guest_gpadl_destroy(NULL, 1) == VMB_EINVAL);
 	fuzz_need(vmb_guest_gpadl_create(NULL, 1, &list, &id) == VMB_EINVAL && vmb_guest_gpadl_create(guest.g, 1, &list, &id) == VMB_EINVAL);
+	fuzz_need(vmb_guest_pause(NULL) == VMB_EINVAL && vmb_guest_resume(NULL) == VMB_EINVAL && vmb_guest_hvsock(NULL, NULL, 0) == VMB_EINVAL);
 	guest.control--;
 	fuzz_need(vmb_guid_parse(NULL, &guid) == VMB_EINVAL && vmb_guid_format(&guid, NULL) == VMB_EINVAL);
 	fuzz_need(vmb_class_at(0, NULL) == VMB_EINVAL && vmb_class_find(NULL, &class) == VMB_EINVAL);
@@ -226,7 +232,10 @@ static void guest_machine(const struct fuzz_step *s)
 
 void guest_run(const struct fuzz_step *s)
 {
-	switch (s->op >> 4 & 3) {
+	switch (s->op >> 4 == 12 ? 4 : s->op >> 4 & 3) {
+	case 4:
+		guest_more_step(s);
+		break;
 	case 0:
 		guest_peer_step(s);
 		break;
@@ -276,6 +285,7 @@ static void guest_config(const struct fuzz_step *s)
 			cfg->monitor_gpa[i] = 0x301000 + 0x1000u * i;
 			cfg->monitor_page[i] = pages[1 + i];
 		}
+	guest_more_config(s->v >> 8);
 	if (s->v & 1)
 		cfg->wake = NULL;
 	if (s->v & 2)
@@ -306,6 +316,7 @@ static void guest_try(const struct fuzz_step *s)
 		return;
 	mem = fuzz_alloc(need.align, need.bytes);
 	fuzz_need(vmb_guest_init(mem, need.bytes - 1, &wrong.cfg, &g) == VMB_ENOSPACE);
+	fuzz_need(vmb_guest_init(NULL, need.bytes, &wrong.cfg, &g) == VMB_EINVAL);
 	fuzz_need(!vmb_guest_init(mem, need.bytes, &wrong.cfg, &g) && !vmb_guest_end(g));
 	free(mem);
 }
@@ -332,7 +343,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (fuzz_next(&guest.in, &s))
 		guest_run(&s);
 	guest.in.left = 0;
-	guest_owner_finish(guest.in.steps & 1);
+	if (guest.crashing)
+		guest_more_crash();
+	else
+		guest_owner_finish(guest.in.steps & 1);
+	for (unsigned i = 0; i < guest.channels; i++)
+		free(guest.channel[i].mem);
 	free(guest.mem);
 	return 0;
 }

@@ -50,7 +50,7 @@ struct peer_list {
 
 struct peer_channel {
 	uint32_t open_id, device;
-	int asked, yes, open, rescinded; /* asked: OPEN has come and is not answered; yes: that it has worked was said */
+	int reserved, asked, yes, open, rescinded; /* asked: OPEN has come and is not answered; yes: that it has worked was said */
 };
 
 struct peer_question {
@@ -74,8 +74,10 @@ struct guest {
 	struct peer_channel peer[GUEST_IDS];
 	struct peer_question question[GUEST_QUESTIONS];
 	unsigned asked, answered;
-	uint32_t version;
+	uint32_t version, denied;
 	uint8_t draft[VMB_MESSAGE_MAX + 16];
+	uint8_t *slot; /* its n-th access from now on finds another message type in it; 0: none */
+	unsigned slot_after;
 	uint32_t draft_len;
 	/* the owner */
 	struct guest_channel channel[GUEST_CHANNELS];
@@ -83,7 +85,10 @@ struct guest {
 	struct guest_list mine[GUEST_LISTS];
 	unsigned mines;
 	int ring_used[GUEST_RINGS];
+	int ring_kept[GUEST_RINGS]; /* perhaps still the host's, until EV_DISCONNECTED */
 	int connecting; /* EV_CONNECTED may come */
+	struct fuzz_step open_as; /* how the next open is special */
+	int crashing;   /* 1: at its end, the system dies; 2: now */
 };
 
 extern struct guest guest;
@@ -105,6 +110,7 @@ void guest_ring_lend(unsigned ring, int lent);
 int guest_peer_post(uint32_t connection, const uint8_t *msg, uint32_t len);
 void guest_peer_step(const struct fuzz_step *s);
 void guest_peer_answer_all(int status);
+void guest_peer_more(const struct fuzz_step *s);
 struct peer_list *guest_peer_list(uint32_t id);
 struct peer_list *guest_peer_ring(unsigned ring);
 /* Has the host let go of this list, or never had it? */
@@ -115,5 +121,13 @@ struct guest_channel *guest_owner_at(uint64_t user);
 void guest_owner_step(const struct fuzz_step *s);
 void guest_owner_data(struct guest_channel *c, const struct fuzz_step *s);
 void guest_owner_finish(int status);
+struct guest_channel *guest_owner_find(vmb_handle handle);
+
+/* guest_more.c: what a connection has beside its channels */
+void guest_more_config(uint32_t bits);
+void guest_more_step(const struct fuzz_step *s);
+int guest_more_event(const struct vmb_event *ev); /* 1: it was one of these */
+void guest_more_resume(void);
+void guest_more_crash(void);
 
 #endif /* FUZZ_GUEST_H */

@@ -10,7 +10,7 @@ struct guest_channel *guest_owner_at(uint64_t user)
 	return user >= GUEST_USER && user < GUEST_USER + guest.channels ? &guest.channel[user - GUEST_USER] : NULL;
 }
 
-static struct guest_channel *owner_of(vmb_handle handle)
+struct guest_channel *guest_owner_find(vmb_handle handle)
 {
 	for (unsigned i = 0; i < guest.channels; i++)
 		if (guest.channel[i].handle == handle)
@@ -50,6 +50,32 @@ void guest_owner_data(struct guest_channel *c, const struct fuzz_step *s)
 
 /* ---- calls */
 
+/* Otherwise than most, some of it wrong. */
+static void owner_open_odd(const struct fuzz_step *s, struct vmb_channel_config *cfg, struct vmb_open *open)
+{
+	if (guest.open_as.op) {
+		open->flags = guest.open_as.a % 4;
+		if (!guest.cfg.reply_ms) /* what is asked of a channel that outlives the connection may never be answered */
+			open->flags &= ~VMB_OPEN_RESERVED;
+		open->target_sint = guest.open_as.b % 4;
+		open->connection_id = guest.open_as.c ? 0x3000u + guest.open_as.c : 0;
+		open->event_flag = guest.open_as.v;
+		guest.open_as.op = 0;
+	}
+	if (s->c == 255)
+		open->rx_pages = s->v;
+	if (s->c == 222)
+		open->ring_gpa |= s->v;
+	if (s->c == 253)
+		cfg->rx_at.valid = 1;
+	if (s->c == 251)
+		open->ring = guest_ring(0) + 8;
+	if (s->c == 252)
+		open->size = 8 + s->v % 4;
+	if (s->c == 250)
+		cfg->size = 4;
+}
+
 static void owner_open(struct guest_channel *c, const struct fuzz_step *s)
 {
 	struct vmb_channel_config cfg = { .size = sizeof cfg, .requests = s->b % 4 };
@@ -61,7 +87,7 @@ static void owner_open(struct guest_channel *c, const struct fuzz_step *s)
 	uint8_t *base;
 	int r;
 
-	while (ring < GUEST_RINGS && guest.ring_used[ring])
+	while (ring < GUEST_RINGS && (guest.ring_used[ring] || guest.ring_kept[ring]))
 		ring++;
 	if (ring == GUEST_RINGS || c->state != CHANNEL_IDLE)
 		return;
@@ -81,24 +107,19 @@ static void owner_open(struct guest_channel *c, const struct fuzz_step *s)
 		open.ring_gpa = pfns[0] * VMB_PAGE;
 		open.ring = base;
 	}
-	if (s->c == 255)
-		open.rx_pages = s->v;
-	if (s->c == 254)
-		open.ring_gpa |= s->v;
-	if (s->c == 253)
-		cfg.rx_at.valid = 1;
-	if (s->c == 251)
-		open.ring = base + 8;
+	owner_open_odd(s, &cfg, &open);
 	(void)vmb_channel_storage(&cfg, &need);
 	c->mem = fuzz_alloc(need.align, need.bytes);
 	c->may_wake = 1;
 	c->ring = ring;
 	guest_ring_lend(ring, 1);
 	c->ch = NULL;
-	GUEST_CALL(r, vmb_guest_open(guest.g, c->handle, c->mem, need.bytes, &cfg, &open, &c->ch));
+	if (s->c == 249)
+		need.bytes /= 2;
+	GUEST_CALL(r, vmb_guest_open(guest.g, c->handle, s->c == 248 ? NULL : c->mem, need.bytes, &cfg, &open, &c->ch));
 	fuzz_trace("\topen: %d\n", r);
-	fuzz_need(r == 0 || VMB_GROUP(r) == VMB_GROUP_CALLER);
-	fuzz_need(r || (!c->released && !c->gone && !c->rescinded));
+	fuzz_need(r == 0 || VMB_GROUP(r) == VMB_GROUP_CALLER || r == VMB_EVERSION);
+	fuzz_need(r || (!c->released && !c->gone && !c->rescinded && (s->c < 248 || s->c > 250)));
 	if (!r) {
 		c->state = CHANNEL_OUT;
 		c->opened = 0;
@@ -167,10 +188,12 @@ static void owner_create(struct guest_channel *c, const struct fuzz_step *s)
 		words[0] += s->v & 0xffff;
 	for (uint32_t i = 1; i < n; i++)
 		words[i] = GUEST_LIST_PFN + s->v % 1000 + i;
+	if (s->v >> 24 == 0x55)
+		list.count = 8192; /* more than can be announced: not even looked at */
 	*l = (struct guest_list){ .channel = (uint32_t)(c - guest.channel) };
 	GUEST_CALL(r, vmb_guest_gpadl_create(guest.g, c->handle, &list, &gpadl));
 	fuzz_trace("\tcreate: %d %#x\n", r, gpadl);
-	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_ENOSPACE || r == VMB_ESTATE || r == VMB_EHANDLE);
+	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_ENOSPACE || r == VMB_ESTATE || r == VMB_EHANDLE || r == VMB_ETOOBIG);
 	if (r)
 		return;
 	fuzz_need(gpadl && (!owner_list(gpadl) || owner_list(gpadl)->done) && !c->released && !c->gone && !c->rescinded);
@@ -203,7 +226,7 @@ static void owner_on_offer(const struct vmb_event *ev)
 	unsigned alive = 0;
 	int r;
 
-	fuzz_need(ev->ch && !owner_of(ev->ch) && !ev->status);
+	fuzz_need(ev->ch && !guest_owner_find(ev->ch) && !ev->status);
 	GUEST_CALL(r, vmb_guest_offer(guest.g, ev->ch, &offer));
 	fuzz_need(!r && offer.channel_id >= 1 && offer.channel_id < 2048 && (offer.monitor_id < 128 || offer.monitor_id == 255));
 	if (guest.channels == GUEST_CHANNELS) { /* none of ours any more: give it back at once */
@@ -240,6 +263,7 @@ static void owner_on_closed(struct guest_channel *c, const struct vmb_event *ev)
 		if (c->id < GUEST_IDS && l && l->channel == c->id && !l->rescinded && !l->torn)
 			fuzz_need(!guest.peer[c->id].asked && !guest.peer[c->id].open);
 	}
+	guest.ring_kept[c->ring] = ev->status != 0;
 	c->state = CHANNEL_IDLE;
 	c->may_wake = c->opened = c->targeting = 0;
 	guest_ring_lend(c->ring, 0);
@@ -275,6 +299,17 @@ static void owner_on_list(struct guest_channel *c, const struct vmb_event *ev)
 		fuzz_need(guest_peer_let_go(guest_peer_list(l->gpadl)));
 }
 
+/* No memory is the host's any more. */
+static void owner_on_disconnected(const struct vmb_event *ev)
+{
+	fuzz_need(ev->status == 0 || ev->status == VMB_ELEAK || ev->status == VMB_ETIMEDOUT || ev->status == VMB_EPLATFORM);
+	if (ev->status)
+		return;
+	for (unsigned i = 0; i < guest.lists; i++)
+		fuzz_need(guest_peer_let_go(&guest.list[i]));
+	memset(guest.ring_kept, 0, sizeof guest.ring_kept);
+}
+
 static void owner_on_bus(const struct vmb_event *ev)
 {
 	struct vmb_bus_info info = { .size = sizeof info };
@@ -285,17 +320,21 @@ static void owner_on_bus(const struct vmb_event *ev)
 	if (ev->kind == VMB_EV_CONNECTED) {
 		fuzz_need(guest.connecting);
 		guest.connecting = 0;
+	} else if (ev->kind == VMB_EV_DISCONNECTED) {
+		owner_on_disconnected(ev);
 	} else {
-		fuzz_need(ev->kind == VMB_EV_DISCONNECTED || ev->kind == VMB_EV_OFFERS_DONE);
+		fuzz_need(ev->kind == VMB_EV_OFFERS_DONE);
 	}
 }
 
 static void owner_event(const struct vmb_event *ev)
 {
-	struct guest_channel *c = ev->ch ? owner_of(ev->ch) : NULL;
+	struct guest_channel *c = ev->ch ? guest_owner_find(ev->ch) : NULL;
 
 	fuzz_trace("\tevent %u of %u: %d\n", ev->kind, c ? (unsigned)(c - guest.channel) : 99, ev->status);
-	if (ev->kind == VMB_EV_OFFER) {
+	if (guest_more_event(ev))
+		return;
+	if (ev->kind == VMB_EV_OFFER || ev->kind == VMB_EV_HVSOCK) {
 		owner_on_offer(ev);
 		return;
 	}
@@ -436,12 +475,12 @@ void guest_owner_finish(int status)
 		fuzz_need(rounds++ < 300);
 		(void)owner_poll(10000);
 		owner_let_go();
+		guest_more_resume();
 		guest_peer_answer_all(status);
-		if (guest.now)
-			guest.now += 1000000;
+		guest.now += 1000000;
 		GUEST_CALL(r, vmb_guest_info(guest.g, &info));
 		fuzz_need(!r);
-	} while (info.state != VMB_BUS_NONE);
+	} while (info.state != VMB_BUS_NONE || info.channels || info.attached || info.gpadls);
 	(void)owner_poll(10000);
 	owner_let_go();
 	(void)owner_poll(10000);

@@ -83,10 +83,9 @@ static void peer_teardown(const uint8_t *msg)
 {
 	struct peer_list *l = guest_peer_list(fuzz_get32(msg + 12));
 
-	if (!l)
-		return;
-	l->teardown = 1;
-	peer_ask(11, l->channel, l->id);
+	if (l)
+		l->teardown = 1;
+	peer_ask(11, fuzz_get32(msg + 8), fuzz_get32(msg + 12)); /* it may have said that there is such a list */
 }
 
 static void peer_open(const uint8_t *msg)
@@ -100,15 +99,30 @@ static void peer_open(const uint8_t *msg)
 		return;
 	c->open_id = fuzz_get32(msg + 12);
 	c->asked = 1;
-	c->yes = 0;
+	c->yes = c->reserved = 0;
+}
+
+static void peer_open_reserved(const uint8_t *msg)
+{
+	struct peer_channel *c = peer_channel(fuzz_get32(msg + 8));
+	struct peer_list *l = guest_peer_list(fuzz_get32(msg + 20));
+
+	fuzz_need(!l || l->created);
+	peer_ask(5, fuzz_get32(msg + 8), 0);
+	if (c)
+		*c = (struct peer_channel){ .asked = 1, .reserved = 1 };
 }
 
 static void peer_forget_all(void)
 {
-	memset(guest.peer, 0, sizeof guest.peer);
+	for (unsigned i = 0; i < GUEST_IDS; i++)
+		if (!guest.peer[i].reserved) /* those outlive the connection */
+			memset(&guest.peer[i], 0, sizeof guest.peer[i]);
 	for (unsigned i = 0; i < guest.lists; i++)
 		guest.list[i].torn = 1;
 }
+
+static uint8_t peer_socket[32]; /* that was asked for last */
 
 static void peer_heard(const uint8_t *msg, uint32_t len)
 {
@@ -140,6 +154,18 @@ static void peer_heard(const uint8_t *msg, uint32_t len)
 		if (guest.version >= VMB_V5_3)
 			peer_ask(22, first, 0);
 		break;
+	case 18: peer_open_reserved(msg); break;
+	case 19:
+		if (c)
+			c->open = 0;
+		peer_ask(19, first, 0);
+		break;
+	case 21:
+		memcpy(peer_socket, msg + 8, 32);
+		peer_ask(21, 0, 0);
+		break;
+	case 25: case 27: peer_ask(type, 0, 0); break;
+	case 29: break;
 	default: fuzz_need(type == 3); /* nothing else is ever said */
 	}
 }
@@ -149,7 +175,8 @@ int guest_peer_post(uint32_t connection, const uint8_t *msg, uint32_t len)
 	int fails = !guest.fail_after && guest.fail_count;
 
 	fuzz_trace("\tpost %u on %u, %u bytes%s\n", fuzz_get32(msg), connection, len, fails ? ": fails" : "");
-	fuzz_need(!vmb_message_check(msg, len, VMB_V6_0, 0, 1) && !fuzz_get32(msg + 4));
+	fuzz_need(!vmb_message_check(msg, len, VMB_V6_0, 0, 1) || !vmb_message_check(msg, len, VMB_V6_0, guest.cfg.features, 1));
+	fuzz_need(!fuzz_get32(msg + 4));
 	if (guest.fail_after)
 		guest.fail_after--;
 	if (!fails || guest.fail_arrived)
@@ -207,8 +234,11 @@ static void peer_said(const uint8_t *msg, uint32_t len)
 		if (l && l->teardown)
 			l->torn = 1;
 		break;
-	case 17:
-		peer_forget_all();
+	case 17: /* it has let go of everything; if it was asked or not, the guest must judge */
+		for (unsigned i = 0; i < GUEST_IDS; i++)
+			guest.peer[i].open = guest.peer[i].asked = 0;
+		for (unsigned i = 0; i < guest.lists; i++)
+			guest.list[i].torn = 1;
 		break;
 	}
 }
@@ -223,7 +253,6 @@ static void peer_say(const uint8_t *msg, uint32_t len, int by_slot)
 	fuzz_trace("\tsay %u (%u %u), %u bytes\n", len >= 4 ? fuzz_get32(msg) : 0, len >= 12 ? fuzz_get32(msg + 8) : 0,
 		   len >= 16 ? fuzz_get32(msg + 12) : 0, len);
 	memcpy(exact, msg, len);
-	peer_said(exact, len);
 	if (by_slot && len <= VMB_MESSAGE_MAX) {
 		memset(slot, 0, sizeof slot);
 		memset(flags, 0, sizeof flags);
@@ -231,9 +260,11 @@ static void peer_say(const uint8_t *msg, uint32_t len, int by_slot)
 		if (by_slot == 2)
 			fuzz_need(vmb_synic_post(slot, exact, len) == VMB_EAGAIN);
 		fuzz_need(vmb_guest_interrupt(guest.g, flags, slot) == VMB_YES);
+		peer_said(exact, len); /* the guest hears it only now: others may have gone on before */
 		GUEST_CALL(r, vmb_guest_slot(guest.g, slot));
 		fuzz_need(r == (by_slot == 2 ? VMB_YES | VMB_EOM : VMB_YES) && !fuzz_get32(slot));
 	} else {
+		peer_said(exact, len);
 		GUEST_CALL(r, vmb_guest_message(guest.g, exact, len));
 		fuzz_need(!r);
 	}
@@ -252,8 +283,12 @@ static void peer_words(uint32_t type, uint32_t n, uint32_t a, uint32_t b, uint32
 
 static void peer_version(uint32_t version, int supported, uint32_t state, int by_slot)
 {
-	uint8_t msg[20];
-	int len = vmb_message_init(msg, sizeof msg, 15, supported && version >= VMB_V6_0 ? VMB_V6_0 : VMB_V5_0, 0);
+	uint32_t features = supported && version >= VMB_V6_0 ? guest.cfg.features & ~guest.denied : 0;
+	uint8_t msg[40];
+	int len = vmb_message_init(msg, sizeof msg, 15, supported && version >= VMB_V6_0 ? VMB_V6_0 : VMB_V5_0, features);
+
+	(void)vmb_message_set(msg, (uint32_t)len, VMB_V6_0, features, "supported_features", features);
+	(void)vmb_message_set(msg, (uint32_t)len, VMB_V6_0, features, "child_to_parent_page", guest.denied & 1 ? 0x100000 : 0x601000);
 
 	msg[8] = (uint8_t)supported;
 	msg[9] = (uint8_t)state;
@@ -263,6 +298,31 @@ static void peer_version(uint32_t version, int supported, uint32_t state, int by
 		msg[14] = (uint8_t)(version >> 16);
 	}
 	peer_say(msg, (uint32_t)len, by_slot);
+}
+
+/* Of a socket: no, or an offer of a channel. */
+static void peer_socket_result(uint32_t status, int by_slot)
+{
+	uint8_t msg[VMB_MESSAGE_MAX];
+	struct vmb_hvsock socket = { .flags = status >> 8 & 7 };
+	struct vmb_offer offer = { .size = sizeof offer };
+	uint32_t len = (uint32_t)vmb_message_init(msg, sizeof msg, status >> 31 ? 23 : 1, VMB_V6_0, 0), id = 20 + guest.asked % 8;
+
+	memcpy(&socket, peer_socket, 32);
+	if (status >> 31) {
+		memcpy(msg + 8, peer_socket, 32);
+		(void)vmb_message_set(msg, len, VMB_V6_0, 0, "status", status);
+	} else {
+		fuzz_need(!vmb_hvsock_offer(&socket, &offer));
+		memcpy(msg + 8, &offer.class_id, 16);
+		memcpy(msg + 24, &offer.instance, 16);
+		memcpy(msg + 60, offer.user_defined, 120);
+		(void)vmb_message_set(msg, len, 0, 0, "flags", offer.flags);
+		(void)vmb_message_set(msg, len, 0, 0, "channel_id", id);
+		(void)vmb_message_set(msg, len, 0, 0, "is_dedicated", 1);
+		(void)vmb_message_set(msg, len, 0, 0, "connection_id", 0x2000 + id);
+	}
+	peer_say(msg, len, by_slot);
 }
 
 /* An answer to the oldest question, or to another one. */
@@ -275,6 +335,10 @@ static void peer_answer(const struct peer_question *q, uint32_t status, int by_s
 	case 8: peer_words(10, 3, q->a, q->b, status, by_slot); break;
 	case 11: peer_words(12, 1, q->b, 0, 0, by_slot); break;
 	case 22: peer_words(24, 2, q->a, status, 0, by_slot); break;
+	case 19: peer_words(20, 1, q->a, 0, 0, by_slot); break;
+	case 21: peer_socket_result(status, by_slot); break;
+	case 25: peer_words(26, 1, status ? 2 : 0, 0, 0, by_slot); break;
+	case 27: peer_words(28, 0, 0, 0, 0, by_slot); break;
 	default: peer_words(17, 0, 0, 0, 0, by_slot); break;
 	}
 }
@@ -301,7 +365,23 @@ void guest_peer_answer_all(int status)
 	for (unsigned i = 0; i < guest.channels; i++)
 		if (guest.channel[i].targeting)
 			peer_words(24, 2, guest.channel[i].id, 0, 0, 0);
+	for (unsigned i = 0; i < GUEST_IDS; i++)
+		peer_words(20, 1, i, 0, 0, 0);
 	peer_words(17, 0, 0, 0, 0, 0);
+}
+
+/* Answers that nobody may have asked for. */
+void guest_peer_more(const struct fuzz_step *s)
+{
+	int by_slot = s->c % 3;
+
+	switch (s->op & 15) {
+	case 9: peer_words(28, 0, 0, 0, 0, by_slot); break;
+	case 10: peer_words(26, 1, s->v, 0, 0, by_slot); break;
+	case 11: peer_words(20, 1, 1 + s->a % 11, 0, 0, by_slot); break;
+	case 12: peer_socket_result(s->v, by_slot); break;
+	default: guest.denied = s->v; break; /* of features, from the next contact on */
+	}
 }
 
 static void peer_offer(const struct fuzz_step *s)
@@ -368,9 +448,16 @@ static void peer_slot(const struct fuzz_step *s)
 	flags[(s->v >> 16) & 255] = (uint8_t)(s->v >> 24);
 	r = vmb_guest_interrupt(guest.g, flags, slot);
 	fuzz_need(r == (slot[0] ? VMB_YES : 0));
-	if (slot[0] == 1)
+	if (s->a & 4) { /* the host writes into it once more, at some time */
+		memset(slot + 16, 0, 8);
+		slot[16] = 4;
+		guest.slot = slot;
+		guest.slot_after = 1 + s->b % 4;
+	} else if (slot[0] == 1) {
 		peer_said(slot + 16, slot[4] <= VMB_MESSAGE_MAX ? slot[4] : 0);
+	}
 	GUEST_CALL(r, vmb_guest_slot(guest.g, slot));
+	guest.slot_after = 0;
 	fuzz_need(r == 0 || r == VMB_EFOREIGN || (r & VMB_YES && !(r & ~(VMB_YES | VMB_EOM))));
 }
 

@@ -20,6 +20,9 @@ static void host_null(uint32_t n)
 	uint32_t cursor = 0;
 	uint64_t word;
 	struct vmb_list list;
+	struct vmb_hvsock socket;
+	struct vmb_host_config bad = host.cfg;
+	struct vmb_storage need;
 
 	host.control++;
 	fuzz_need(vmb_host_storage(NULL, NULL) == VMB_EINVAL && vmb_host_storage(&host.cfg, NULL) == VMB_EINVAL);
@@ -35,9 +38,13 @@ static void host_null(uint32_t n)
 	fuzz_need(vmb_host_gpadl_info(NULL, 1, 1, &gpadl) == VMB_EINVAL && vmb_host_gpadl_release(NULL, 1, 1) == VMB_EINVAL);
 	fuzz_need(vmb_host_gpadl_hold(NULL, 1, 1, &word, 1, &list) == VMB_EINVAL && vmb_host_gpadl_hold(h, 1, 1, &word, 1, NULL) == VMB_EINVAL);
 	fuzz_need(vmb_host_users(NULL, 0, 1, &cursor, &handle, &cursor) == VMB_EINVAL);
+	fuzz_need(vmb_host_hvsock(h, NULL, NULL) == VMB_EINVAL && vmb_host_hvsock(NULL, &ev, &socket) == VMB_EINVAL);
+	bad.monitor_gpa[0] = 8;
+	fuzz_need(vmb_host_storage(&bad, &need) == VMB_EINVAL);
 	info.size = 4;
 	fuzz_need(vmb_host_info(host.h, &info) == VMB_ESTRUCT);
 	host.control--;
+	fuzz_need(vmb_synic_set(NULL, 0) == VMB_EINVAL && vmb_synic_set(&word, 2048) == VMB_EINVAL);
 	fuzz_need(vmb_strerror(-(int)n)[0] && vmb_feature_name(1u << n % 32)[0] && vmb_version() == (int)VMB_VERSION);
 }
 
@@ -78,7 +85,10 @@ void host_run(const struct fuzz_step *s)
 	struct vmb_bus_info info = { .size = sizeof info };
 	int r;
 
-	switch (s->op >> 4 & 3) {
+	switch (s->op >> 4 == 12 ? 4 : s->op >> 4 & 3) {
+	case 4:
+		host_more_step(s);
+		break;
 	case 0:
 		host_guest_step(s);
 		break;
@@ -123,6 +133,7 @@ static void host_config(const struct fuzz_step *s)
 	host.cfg.max_gpadls_building = 1 + s->c % 8 / 2;
 	host.cfg.max_gpadl_pages = s->c & 8 ? 40 : 200;
 	host.cfg.max_messages = s->c & 0x10 ? 2 : 0;
+	host_more_config(s->v >> 8);
 	if (s->v & 1)
 		host.cfg.poke = NULL;
 	if ((s->v & 6) == 6)
@@ -152,6 +163,7 @@ static void host_try(const struct fuzz_step *s)
 		return;
 	mem = fuzz_alloc(need.align, need.bytes);
 	fuzz_need(vmb_host_init(mem, need.bytes - 1, &wrong.cfg, &h) == VMB_ENOSPACE);
+	fuzz_need(vmb_host_init(NULL, need.bytes, &wrong.cfg, &h) == VMB_EINVAL);
 	fuzz_need(!vmb_host_init(mem, need.bytes, &wrong.cfg, &h) && !vmb_host_end(h));
 	free(mem);
 }

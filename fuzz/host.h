@@ -38,9 +38,14 @@ struct host_device {
 	uint32_t primary;  /* of a subchannel: its number + 1 */
 	uint32_t id;       /* as the guest knows it, or 0 */
 	int rescinded, released; /* told, said; perhaps in vain */
+	int reserved;      /* its last open may be one that outlives the connection */
+	int renews;        /* goes and comes again, when the guest closes it */
+	int expires;       /* may be removed by the library: a socket that the guest does not open */
 	struct vmb_event question;
 	struct vmb_channel *ch;
 	void *mem;
+	void **own;        /* pages of the rings, where the embedder has mapped them itself */
+	uint32_t owns;
 	uint32_t ring_gpadl;
 	struct host_hold hold[HOST_HOLDS];
 };
@@ -60,6 +65,7 @@ struct host {
 	struct host_device *attaching;
 	unsigned ring_maps;
 	/* the guest */
+	int trusted; /* speaks by a path that only guest and paravisor see */
 	uint8_t draft[VMB_MESSAGE_MAX + 16];
 	uint32_t draft_len;
 	uint32_t created[HOST_GPADLS], torn[HOST_GPADLS];
@@ -90,11 +96,15 @@ void host_nested(void);
 void host_platform_reset(void);
 void host_platform_write(uint32_t at, uint32_t value);
 unsigned host_platform_mapped(void); /* mappings alive */
+/* The embedder maps n pages itself, without the callback: 0, or -1 and none is mapped. And the way back. */
+int host_platform_own(const uint64_t *pfns, uint32_t n, void **pages);
+void host_platform_disown(uint32_t n, void *const *pages);
 int host_platform_is_ring(uint64_t pfn); /* mapped as a part of a ring? */
 void host_platform_callbacks(struct vmb_host_config *cfg);
 
 /* host_guest.c: what the guest says, and what it is told */
 void host_guest_step(const struct fuzz_step *s);
+void host_guest_post(uint32_t connection, const uint8_t *msg, uint32_t len);
 void host_guest_told(uint32_t sint, const uint8_t *msg, uint32_t len);
 
 /* host_device.c: the embedder */
@@ -102,6 +112,12 @@ struct host_device *host_device_at(uint64_t user);
 void host_device_step(const struct fuzz_step *s);
 void host_device_data(struct host_device *d, const struct fuzz_step *s);
 void host_device_finish(void);
+void host_device_offer(struct vmb_offer *o); /* of a socket */
+
+/* host_more.c: what a connection has beside its channels */
+void host_more_config(uint32_t bits);
+void host_more_socket(const struct vmb_event *ev);
+void host_more_step(const struct fuzz_step *s);
 int host_device_holds(const struct host_device *d);
 
 #endif /* FUZZ_HOST_H */

@@ -86,8 +86,11 @@ static void device_offer(const struct fuzz_step *s)
 	o.class_id.byte[0] = (uint8_t)d->class;
 	o.instance.byte[0] = (uint8_t)d->instance;
 	o.subchannel = d->sub;
-	o.user_defined[0] = (uint8_t)host.devices;
+	o.user_defined[60] = (uint8_t)host.devices;
+	d->renews = (s->a & 0xc0) == 0x40;
+	d->expires = s->b >> 2 & 1;
 	o.flags = VMB_OFFER_ENUMERATE | (s->b & 2 ? VMB_OFFER_PIPE : 0) | (s->b & 4 ? VMB_OFFER_HVSOCK : 0);
+	o.flags |= (d->renews ? VMB_OFFER_RENEW : 0) | (s->a & 8 ? VMB_OFFER_NO_MONITOR : 0);
 	o.order = s->b >> 4;
 	o.channel_id = s->a & 1 ? host.cfg.first_channel_id + s->c % 10 : 0;
 	o.max_gpadls = s->a & 2 ? 1 : 0;
@@ -105,6 +108,28 @@ static void device_offer(const struct fuzz_step *s)
 	}
 	fuzz_need(handle && !device_of(handle) && (!d->sub || d->primary));
 	d->handle = handle;
+}
+
+void host_device_offer(struct vmb_offer *o)
+{
+	struct host_device *d = &host.device[host.devices];
+	vmb_handle handle = 0;
+	int r;
+
+	if (host.devices == HOST_DEVICES)
+		return;
+	memset(d, 0, sizeof *d);
+	d->class = 200 + host.devices; /* nobody's primary */
+	d->expires = 1;
+	o->user = HOST_USER + host.devices;
+	o->user_defined[60] = (uint8_t)host.devices;
+	host.devices++;
+	HOST_CALL(r, vmb_host_offer(host.h, o, &handle));
+	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_ENOSPACE);
+	if (r)
+		host.devices--;
+	else
+		d->handle = handle;
 }
 
 static void device_remove(struct host_device *d)
@@ -128,6 +153,43 @@ static int device_is_callers(int r)
 	return r == VMB_EINVAL || r == VMB_ENOSPACE || r == VMB_ESTATE || r == VMB_EHANDLE || r == VMB_EAGAIN;
 }
 
+static void device_unmap(struct host_device *d)
+{
+	host_platform_disown(d->owns, d->own);
+	free(d->own);
+	d->own = NULL;
+	d->owns = 0;
+}
+
+/* The embedder maps the rings itself, from a copy of their list; and is sometimes wrong about them. */
+static void device_map(struct host_device *d, const struct vmb_open_info *info, uint32_t wrong, struct vmb_channel_config *cfg)
+{
+	uint32_t n = info->ring_pages, rx = info->rx_pages;
+	uint64_t *words = fuzz_alloc(8, (n + 1) * sizeof *words);
+	struct vmb_list list;
+	int r;
+
+	HOST_CALL(r, vmb_host_gpadl_hold(host.h, d->handle, info->ring_gpadl, words, n + 1, &list));
+	fuzz_need(r == 0 || r == VMB_ENOENT);
+	if (!r) {
+		fuzz_need(list.count == n + 1 && list.ranges == 1 && words[0] == VMB_RANGE(n * VMB_PAGE, 0));
+		HOST_CALL(r, vmb_host_gpadl_release(host.h, d->handle, info->ring_gpadl));
+		fuzz_need(!r);
+		d->own = calloc(n, sizeof *d->own);
+		fuzz_need(d->own);
+		d->owns = n;
+		if (host_platform_own(words + 1, n, d->own)) {
+			d->owns = 0;
+			device_unmap(d);
+		}
+	}
+	free(words);
+	if (!d->owns)
+		return;
+	cfg->rx = (struct vmb_ring_mem){ .control = d->own[0], .pages = d->own + 1, .data_pages = rx - 1 + (wrong == 1) };
+	cfg->tx = (struct vmb_ring_mem){ .control = wrong == 2 ? NULL : d->own[rx], .pages = d->own + rx + 1, .data_pages = n - rx - 1 };
+}
+
 static void device_attach(struct host_device *d, const struct fuzz_step *s)
 {
 	struct vmb_open_info info = { .size = sizeof info };
@@ -142,6 +204,8 @@ static void device_attach(struct host_device *d, const struct fuzz_step *s)
 	cfg.ring_pages = info.ring_pages - (s->b & 1);
 	cfg.requests = s->c % 4;
 	cfg.flags = s->b >> 1 & (VMB_CHANNEL_RAW | VMB_CHANNEL_POLLED | VMB_CHANNEL_DIRTY | VMB_CHANNEL_DEFER);
+	if (!r && s->b & 0x80 && !d->own)
+		device_map(d, &info, s->c >> 4, &cfg);
 	if (r || vmb_channel_storage(&cfg, &need))
 		cfg.ring_pages = 0;
 	mem = fuzz_alloc(need.align, need.bytes);
@@ -164,6 +228,8 @@ static void device_attach(struct host_device *d, const struct fuzz_step *s)
 		d->state = DEVICE_NONE;
 	d->may_wake = could;
 	free(mem);
+	if (!d->mem && d->own)
+		device_unmap(d);
 }
 
 static void device_detach(struct host_device *d)
@@ -322,9 +388,15 @@ static void device_users(const struct fuzz_step *s)
 
 static void device_on_open(struct host_device *d, const struct vmb_event *ev)
 {
+	struct vmb_open_info info = { .size = sizeof info };
+	int r;
+
 	fuzz_need(d->state == DEVICE_NONE && ev->flags == VMB_EVF_ASK && ev->token && !d->removed);
 	d->state = DEVICE_ASKED;
 	d->question = *ev;
+	HOST_CALL(r, vmb_host_open_info(host.h, d->handle, &info));
+	if (!r)
+		d->reserved = (info.open_flags & VMB_OPEN_RESERVED) != 0;
 }
 
 static void device_on_close(struct host_device *d, const struct vmb_event *ev)
@@ -344,6 +416,8 @@ static void device_on_closed(struct host_device *d)
 	d->may_wake = 0;
 	free(d->mem);
 	d->mem = NULL;
+	if (d->own)
+		device_unmap(d);
 }
 
 static void device_on_gpadl(struct host_device *d, const struct vmb_event *ev)
@@ -357,13 +431,17 @@ static void device_on_gpadl(struct host_device *d, const struct vmb_event *ev)
 
 static void device_on_gone(struct host_device *d)
 {
-	fuzz_need(d->removed && d->state == DEVICE_NONE && !host_device_holds(d) && !d->inside);
-	d->gone = 1;
+	fuzz_need((d->removed || d->expires) && d->state == DEVICE_NONE && !host_device_holds(d) && !d->inside);
+	d->gone = d->removed = 1;
 	d->id = 0;
 }
 
 static void device_on_bus(const struct vmb_event *ev)
 {
+	if (ev->kind == VMB_EV_HVSOCK) {
+		host_more_socket(ev);
+		return;
+	}
 	fuzz_need(!ev->ch && !ev->flags);
 	switch (ev->kind) {
 	case VMB_EV_CONNECTED:
@@ -386,7 +464,7 @@ static void device_event(const struct vmb_event *ev)
 	struct host_device *d = ev->ch ? device_of(ev->ch) : NULL;
 
 	fuzz_trace("\tevent %u of %u\n", ev->kind, d ? (unsigned)(d - host.device) : 99);
-	fuzz_need(ev->deadline == UINT64_MAX && !ev->status);
+	fuzz_need(!ev->status || (ev->kind == VMB_EV_GONE && ev->status == VMB_ETIMEDOUT && d && d->expires));
 	if (!ev->ch) {
 		device_on_bus(ev);
 		return;
@@ -407,13 +485,14 @@ static void device_event(const struct vmb_event *ev)
 /* How many there were, at most n. */
 static unsigned device_poll(unsigned n)
 {
+	uint64_t now = (uint64_t)host.in.steps << 20; /* about a millisecond for each step */
 	struct vmb_event ev;
 	unsigned got = 0;
 	int r = VMB_YES;
 
 	for (; got < n; got++) {
-		HOST_CALL(r, vmb_host_poll(host.h, host.in.steps, &ev));
-		fuzz_need(r == VMB_YES || r == 0);
+		HOST_CALL(r, vmb_host_poll(host.h, now, &ev));
+		fuzz_need((r == VMB_YES || r == 0) && ev.deadline > now);
 		if (!r)
 			break;
 		device_event(&ev);
@@ -426,7 +505,7 @@ static unsigned device_poll(unsigned n)
 static void device_control(const struct fuzz_step *s)
 {
 	struct vmb_bus_info info = { .size = sizeof info };
-	unsigned alive = 0, serving = 0;
+	unsigned alive = 0, serving = 0, expiring = 0;
 	int r;
 
 	if (s->b > 240) {
@@ -439,13 +518,15 @@ static void device_control(const struct fuzz_step *s)
 	fuzz_need(!r && info.state <= VMB_BUS_RESETTING);
 	for (uint32_t i = 0; i < host.devices; i++) {
 		alive += !host.device[i].removed;
+		expiring += !host.device[i].removed && host.device[i].expires;
 		serving += host.device[i].mem && host.device[i].state == DEVICE_SERVING;
 	}
 	if (serving && s->b == 200) {
 		HOST_CALL(r, vmb_host_end(host.h));
 		fuzz_need(r == VMB_ESTATE);
 	}
-	fuzz_need(info.channels == alive && info.attached >= serving && alive <= host.cfg.max_channels);
+	fuzz_need(info.channels <= alive && info.channels + expiring >= alive && info.attached >= serving);
+	fuzz_need(alive - expiring <= host.cfg.max_channels);
 }
 
 void host_device_step(const struct fuzz_step *s)

@@ -50,10 +50,11 @@ static void guest_post(uint32_t connection, const uint8_t *msg, uint32_t len, co
 {
 	uint8_t input[GUEST_HEADER + VMB_MESSAGE_MAX] = { 0 }, *exact;
 	uint32_t bytes = len > VMB_MESSAGE_MAX ? VMB_MESSAGE_MAX : len, total = GUEST_HEADER + bytes;
-	struct host_device *released;
+	struct host_device *released, *reserved;
 	int r;
 
-	input[0] = (uint8_t)connection;
+	for (unsigned i = 0; i < 4; i++)
+		input[i] = (uint8_t)(connection >> (8 * i));
 	input[8] = odd && odd->a == 9 ? odd->b : 1;
 	input[12] = (uint8_t)len;
 	memcpy(input + GUEST_HEADER, msg, bytes);
@@ -64,12 +65,23 @@ static void guest_post(uint32_t connection, const uint8_t *msg, uint32_t len, co
 	released = len >= 12 && fuzz_get32(msg) == 13 ? guest_device(fuzz_get32(msg + 8)) : NULL;
 	if (released)
 		released->released = 1;
-	HOST_CALL(r, vmb_host_post(host.h, exact, total));
+	reserved = len >= 12 && fuzz_get32(msg) == 18 ? guest_device(fuzz_get32(msg + 8)) : NULL;
+	if (reserved)
+		reserved->reserved = 1;
+	if (host.trusted)
+		HOST_CALL(r, vmb_host_post_trusted(host.h, exact, total));
+	else
+		HOST_CALL(r, vmb_host_post(host.h, exact, total));
 	fuzz_trace("\tpost type %u, %u bytes: %d\n", len >= 4 ? fuzz_get32(msg) : 0, len, r);
 	free(exact);
 	fuzz_need(vmb_strerror(r)[0] == 'n');
 	fuzz_need(r == VMB_HV_SUCCESS || r == VMB_HV_INVALID_PARAMETER || r == VMB_HV_INVALID_CONNECTION || r == VMB_HV_NO_BUFFERS ||
 		  r == VMB_HV_NO_MEMORY);
+}
+
+void host_guest_post(uint32_t connection, const uint8_t *msg, uint32_t len)
+{
+	guest_post(connection, msg, len, NULL);
 }
 
 static void guest_set(uint8_t *msg, uint32_t len, uint32_t version, const char *name, uint64_t value)
@@ -80,8 +92,8 @@ static void guest_set(uint8_t *msg, uint32_t len, uint32_t version, const char *
 /* A message of this type in the form that is in force, or in that of the newest version where it does not exist. */
 static uint32_t guest_message(uint8_t *msg, uint32_t type)
 {
-	uint32_t version = guest_info().version;
-	int len = vmb_message_init(msg, VMB_MESSAGE_MAX, type, version, 0);
+	const struct vmb_bus_info info = guest_info();
+	int len = vmb_message_init(msg, VMB_MESSAGE_MAX, type, info.version, info.features);
 
 	if (len < 0)
 		len = vmb_message_init(msg, VMB_MESSAGE_MAX, type, VMB_V6_0, 0xff);
@@ -122,6 +134,8 @@ static void guest_say(uint32_t type, const struct fuzz_step *s)
 	guest_set(msg, len, 0, "target_vp", s->v & 0x80 ? VMB_VP_NONE : s->v % 6);
 	guest_set(msg, len, 0, "open_id", s->v >> 8);
 	guest_set(msg, len, 0, "downstream_page_offset", s->c);
+	guest_set(msg, len, 0, "connection_id", 0x2000 + guest_id(s->a)); /* as offered */
+	guest_set(msg, len, 0, "event_flag", guest_id(s->a));
 	guest_post(guest_info().version >= VMB_V5_0 ? 4 : 1, msg, len, NULL);
 }
 
@@ -264,7 +278,7 @@ void host_guest_step(const struct fuzz_step *s)
 
 static void told_offer(const uint8_t *msg)
 {
-	uint32_t n = msg[60], id = fuzz_get32(msg + 184); /* the device's number is in its user_defined */
+	uint32_t n = msg[120], id = fuzz_get32(msg + 184); /* the device's number is in its user_defined */
 
 	fuzz_need(n < host.devices && id >= 1 && id < 2048);
 	for (uint32_t i = 0; i < host.devices; i++) /* the guest gave it back, or the device could not be offered */
@@ -285,14 +299,14 @@ static void told_rescind(uint32_t id)
 {
 	struct host_device *d = guest_device(id);
 
-	fuzz_need(d && d->removed && !d->rescinded);
+	fuzz_need(d && (d->removed || d->renews || d->expires) && !d->rescinded);
 	fuzz_need(!guest_in_use(d));
 	d->rescinded = 1;
 	for (uint32_t i = 0; i < host.devices; i++) {
 		const struct host_device *sub = &host.device[i];
 
 		if (sub->primary && &host.device[sub->primary - 1] == d && sub->id && !sub->rescinded)
-			fuzz_need(host.was_blocked || sub->released);
+			fuzz_need(host.was_blocked || sub->released || d->expires);
 	}
 }
 
@@ -312,15 +326,30 @@ static uint32_t guest_uses(uint32_t gpadl)
 	return n;
 }
 
+/* Is there a channel that outlives connections, with its lists? */
+static int guest_keeps(void)
+{
+	for (uint32_t i = 0; i < host.devices; i++)
+		if (host.device[i].reserved)
+			return 1;
+	return 0;
+}
+
 /* The connection before is over: nothing of the guest's memory is in use. */
 static void told_over(int pages)
 {
-	memset(host.created, 0, sizeof host.created);
-	memset(host.torn, 0, sizeof host.torn);
+	int kept = guest_keeps();
+
+	if (!kept) {
+		memset(host.created, 0, sizeof host.created);
+		memset(host.torn, 0, sizeof host.torn);
+	}
 	if (host.was_blocked)
 		return; /* this message is old, and what is now may be of the next connection */
-	fuzz_need(!host.ring_maps && (!pages || !host_platform_mapped()));
+	fuzz_need(kept || (!host.ring_maps && (!pages || !host_platform_mapped())));
 	for (uint32_t i = 0; i < host.devices; i++) {
+		if (host.device[i].reserved)
+			continue;
 		fuzz_need(!guest_in_use(&host.device[i]));
 		host.device[i].id = 0;
 	}
@@ -331,9 +360,9 @@ void host_guest_told(uint32_t sint, const uint8_t *msg, uint32_t len)
 	uint32_t type = fuzz_get32(msg), first = len >= 12 ? fuzz_get32(msg + 8) : 0;
 
 	fuzz_trace("\ttold type %u (%u), %u bytes\n", type, first, len);
-	fuzz_need(vmb_message_check(msg, len, VMB_V6_0, 0, 0) == 0 || type == 15 || type == 1);
-	if (sint != 2) {
-		fuzz_need(type == 15 && !first);
+	fuzz_need(vmb_message_check(msg, len, VMB_V6_0, 0xff, 0) == 0 || type == 15 || type == 1);
+	if (sint != 2) { /* to whom it was not for us; or of a reserved channel */
+		fuzz_need((type == 15 && !first) || type == 6 || type == 20);
 		return;
 	}
 	switch (type) {
@@ -351,7 +380,7 @@ void host_guest_told(uint32_t sint, const uint8_t *msg, uint32_t len)
 		if (first >= HOST_GPADLS)
 			break;
 		host.torn[first]++;
-		fuzz_need(host.was_blocked || host.created[first] >= host.torn[first] + guest_uses(first));
+		fuzz_need(host.was_blocked || guest_keeps() || host.created[first] >= host.torn[first] + guest_uses(first));
 		break;
 	case 15:
 		told_over(0);

@@ -40,6 +40,31 @@ int host_platform_is_ring(uint64_t pfn)
 	return 0;
 }
 
+int host_platform_own(const uint64_t *pfns, uint32_t n, void **pages)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (pfns[i] < HOST_FIRST_PFN || pfns[i] >= HOST_FIRST_PFN + HOST_PAGES)
+			return -1;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t page = (uint32_t)pfns[i] - HOST_FIRST_PFN;
+
+		mapped[page]++;
+		fuzz_unpoison(ram[page], VMB_PAGE);
+		pages[i] = ram[page];
+	}
+	return 0;
+}
+
+void host_platform_disown(uint32_t n, void *const *pages)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t page = (uint32_t)(((uintptr_t)pages[i] - (uintptr_t)ram) / VMB_PAGE);
+
+		if (!--mapped[page])
+			fuzz_poison(ram[page], VMB_PAGE);
+	}
+}
+
 /* The guest writes a word of its memory. */
 void host_platform_write(uint32_t at, uint32_t value)
 {
@@ -68,10 +93,12 @@ void fuzz_touch(const volatile void *p, size_t n)
 /* Is a control call refused inside of one? */
 static void platform_is_inside(void)
 {
+	static const uint8_t unload[24] = { 1, [8] = 1, [12] = 8, [16] = 16 };
 	struct vmb_event ev;
 
 	fuzz_need(host.control == 1);
 	fuzz_need(vmb_host_poll(host.h, 0, &ev) == VMB_EREENTRY);
+	fuzz_need(vmb_host_post(host.h, unload, sizeof unload) == VMB_EREENTRY);
 }
 
 static int platform_map(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t flags, void **pages)
@@ -80,7 +107,10 @@ static int platform_map(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t fl
 
 	fuzz_need(ctx == &host && n >= 1 && n <= 32);
 	platform_is_inside();
-	fuzz_need(flags == (host.attaching ? VMB_MAP_WRITE | VMB_MAP_RING : VMB_MAP_WRITE | VMB_MAP_ALWAYS));
+	if (flags & VMB_MAP_RING)
+		fuzz_need(flags == (VMB_MAP_WRITE | VMB_MAP_RING) && host.attaching);
+	else
+		fuzz_need(flags == (VMB_MAP_WRITE | VMB_MAP_ALWAYS) && n == 1);
 	if (host.map_fail && !--host.map_fail)
 		return VMB_EMAP;
 	for (uint32_t i = 0; i < n; i++)
@@ -128,7 +158,7 @@ static void platform_unmap(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t
 
 static int platform_message(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, const void *payload, uint32_t len)
 {
-	fuzz_need(ctx == &host && vp < HOST_VPS && !vtl && sint < 16 && len >= 8 && len <= VMB_MESSAGE_MAX);
+	fuzz_need(ctx == &host && vp < HOST_VPS && vtl == host.cfg.vtl && sint < 16 && len >= 8 && len <= VMB_MESSAGE_MAX);
 	platform_is_inside();
 	if (sint == 2 && host.busy) {
 		host.was_blocked = 1;
@@ -142,7 +172,8 @@ static void platform_interrupt(void *ctx, uint32_t vp, uint32_t vtl, uint32_t si
 {
 	uint8_t flags[256] __attribute__((aligned(8))) = { 0 };
 
-	fuzz_need(ctx == &host && vp < HOST_VPS && !vtl && sint == 2 && flag < 2048);
+	fuzz_need(ctx == &host && vp < HOST_VPS && flag < 2048);
+	fuzz_need((vtl == host.cfg.vtl && sint == 2) || (vtl == 2 && sint == 7 && host.cfg.flags & VMB_HOST_REDIRECT));
 	fuzz_need(vmb_synic_set(flags, flag) == VMB_YES && !vmb_synic_set(flags, flag) && flags[flag / 8] == 1 << flag % 8);
 	host_nested();
 }

@@ -8,6 +8,7 @@
 #define RING_PAGE VMB_PAGE
 #define RING_ACCESSES_MAX 200000u /* of one call */
 #define RING_WISHES 64u
+#define RING_LONG 40u /* pages */
 
 /* ---- memory */
 
@@ -91,6 +92,8 @@ struct ring_wish {
 };
 
 int ring_tampered;
+unsigned ring_interrupt;
+int ring_interrupted;
 unsigned ring_fired;
 static struct ring_wish wishes[RING_WISHES];
 static unsigned wish_first, wish_end, wish_waited;
@@ -116,8 +119,8 @@ static void ring_write32(uint8_t *p, uint32_t v)
 		p[i] = (uint8_t)(v >> (8 * i));
 }
 
-/* Words of the control page, what is being accessed, what was accessed before, any word of the data. */
-static uint8_t *ring_place(uint8_t where, uint32_t value, uint8_t *access, size_t n)
+/* Words of the control page, what is being accessed, what was accessed before, or a word behind Out: of the packets that are there. */
+static uint8_t *ring_place(uint8_t where, uint8_t how, uint8_t *access, size_t n)
 {
 	static const uint8_t words[] = { RING_IN, RING_OUT, RING_MASK, RING_PENDING, RING_FEATURES };
 	struct ring *r = ring_in_use[where >> 7];
@@ -131,7 +134,7 @@ static uint8_t *ring_place(uint8_t where, uint32_t value, uint8_t *access, size_
 	case 6:
 		return last_access ? last_access + 4 * half : NULL;
 	case 7:
-		return r->data + (value >> 16) * 4 % r->size;
+		return r->data + (ring_word(r, RING_OUT) / 4 + how / 4) * 4 % r->size;
 	default:
 		return r->control + words[where & 7];
 	}
@@ -140,7 +143,7 @@ static uint8_t *ring_place(uint8_t where, uint32_t value, uint8_t *access, size_
 static void ring_tamper(const struct ring_wish *w, uint8_t *access, size_t n)
 {
 	struct ring *r = ring_in_use[w->where >> 7];
-	uint8_t *p = ring_place(w->where, w->value, access, n);
+	uint8_t *p = ring_place(w->where, w->how, access, n);
 	uint32_t v;
 
 	if (!p)
@@ -179,6 +182,11 @@ void fuzz_touch(const volatile void *p, size_t n)
 {
 	uint8_t *access;
 
+	if (ring_interrupt && !--ring_interrupt) {
+		ring_interrupted = 1;
+		ring_channels_nested();
+		ring_interrupted = 0;
+	}
 	if (!ring_is_shared(p))
 		return;
 	access = (uint8_t *)(uintptr_t)p;
@@ -249,6 +257,25 @@ static int ring_external_result(int r)
 	return r == 0 || r == VMB_EINVAL || r == VMB_EMAP || r == VMB_YES;
 }
 
+/* More consecutive pages than are mapped at once. */
+static void ring_external_long(uint32_t seed)
+{
+	const struct vmb_mapper m = { NULL, ring_external_map, ring_external_unmap };
+	static uint8_t buf[RING_LONG * RING_PAGE];
+	uint64_t words[RING_LONG + 1] = { VMB_RANGE(RING_LONG * RING_PAGE - 8, 8) };
+	struct vmb_list list = { words, RING_LONG + 1, 1 };
+
+	for (uint32_t i = 0; i < RING_LONG; i++)
+		words[1 + i] = (seed + i) % 8;
+	for (uint32_t i = 0; i < RING_PAGE; i++) /* pages come again, so what is written last stays */
+		buf[i] = buf[sizeof buf - RING_PAGE + i] = (uint8_t)(seed + i);
+	fuzz_need(!vmb_list_write(&list, &m, 0, buf, sizeof buf - 8) && !external_mapped);
+	fuzz_need(!vmb_list_read(&list, &m, 0, buf, sizeof buf - 8) && !external_mapped);
+	fuzz_need(!vmb_list_compare(&list, &m, 0, buf, sizeof buf - 8) && !external_mapped);
+	words[1 + seed % RING_LONG] = 10;
+	fuzz_need(vmb_list_read(&list, &m, 0, buf, sizeof buf - 8) == VMB_EMAP && !external_mapped);
+}
+
 void ring_external(const struct vmb_packet *p, const struct fuzz_step *s)
 {
 	const struct vmb_mapper m = { NULL, ring_external_map, ring_external_unmap };
@@ -286,6 +313,8 @@ void ring_external(const struct vmb_packet *p, const struct fuzz_step *s)
 		fuzz_need(ring_external_result(vmb_list_write(&p->list, &m, offset, buf, n)));
 	}
 	free(buf);
+	if (s->c == 255)
+		ring_external_long(s->v);
 }
 
 void ring_fields(const uint8_t *bytes, uint32_t len)

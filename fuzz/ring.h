@@ -38,6 +38,9 @@ extern unsigned ring_fired; /* how often it has written during the last call */
 void ring_peer_forget(void);
 /* A step of the peer: write now, or at one of the library's next accesses. */
 void ring_peer(const struct fuzz_step *s);
+/* Not 0: before that access from now on, to any memory that threads share, the channel's own thread goes on. And while it does. */
+extern unsigned ring_interrupt;
+extern int ring_interrupted;
 /* Before each call of the library: its accesses are counted from here. */
 void ring_call(void);
 
@@ -55,5 +58,6 @@ void ring_fields(const uint8_t *bytes, uint32_t len);
 /* ring_half.c, ring_channel.c */
 void ring_halves(struct fuzz_input *in, const struct fuzz_step *first);
 void ring_channels(struct fuzz_input *in, const struct fuzz_step *first);
+void ring_channels_nested(void); /* the next steps, inside a call on another thread */
 
 #endif /* FUZZ_RING_H */

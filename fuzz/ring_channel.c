@@ -4,51 +4,7 @@
  * who got VMB_EFULL for an empty ring; the dirty log has every page that changed. Always: only requests in flight are answered, with
  * their own user, and each once; what refuses refuses for good; what is received lies within the buffer and is a list where it says so.
  */
-#include "ring.h"
-
-#define CHANNEL_PACKETS 1024u
-#define CHANNEL_REQUESTS 8u
-#define CHANNEL_PASSED 64u  /* completions for nobody that one call passes over */
-#define CHANNEL_RECORDS 4u
-
-struct channel_packet {
-	uint16_t kind, flags, page_set;
-	uint32_t len, seed, list_seed, list_words, total;
-	uint64_t id;
-};
-
-struct channel_request {
-	uint64_t id, user;
-	int cancelled;
-};
-
-struct channel_side {
-	struct channel_side *other;
-	struct ring *tx, *rx;
-	struct vmb_channel_config cfg;
-	void *mem;
-	struct vmb_channel *ch; /* NULL: init has failed */
-	int awake;              /* has a reason to call recv */
-	int waiting;            /* had EFULL, and no wake since */
-	int full;               /* had EFULL, and nothing was put since */
-	uint32_t pending;       /* in the control page, before the call */
-	int stopped, broken, small;
-	int wrong;              /* the call's parts do not add up */
-	uint64_t users;
-	struct channel_request req[CHANNEL_REQUESTS]; /* id 0: none */
-	uint64_t heard[4];      /* ids of requests that came in last */
-	unsigned hears;
-	/* sent on tx: put, published, and taken by the other side */
-	struct channel_packet packets[CHANNEL_PACKETS];
-	uint32_t put, pub, got, next;
-	uint8_t *dirty_was;     /* tx data as of the last look at the log */
-	uint32_t dirty_words[6];
-};
-
-struct channel_pair {
-	struct channel_side side[2];
-	uint64_t words[CHANNEL_RECORDS][RING_WORDS_MAX + 1];
-};
+#include "ring_channel.h"
 
 static void channel_signal(void *ctx)
 {
@@ -58,13 +14,13 @@ static void channel_signal(void *ctx)
 	s->other->waiting = 0;
 }
 
-static int channel_is_pipe(const struct channel_side *s, uint16_t kind)
+int channel_is_pipe(const struct channel_side *s, uint16_t kind)
 {
 	return s->cfg.flags & VMB_CHANNEL_PIPE && !(s->cfg.flags & VMB_CHANNEL_RAW) && kind == VMB_PKT_INBAND;
 }
 
 /* A result of a data call: what refuses does so for good, and only a hostile peer breaks a channel. */
-static int channel_result(struct channel_side *s, int r)
+int channel_result(struct channel_side *s, int r)
 {
 	fuzz_trace("\t= %d\n", r);
 	if (s->stopped)
@@ -84,7 +40,7 @@ static int channel_result(struct channel_side *s, int r)
 
 /* ---- requests in flight */
 
-static struct channel_request *channel_request(struct channel_side *s, uint64_t id)
+struct channel_request *channel_request(struct channel_side *s, uint64_t id)
 {
 	for (unsigned i = 0; i < CHANNEL_REQUESTS; i++)
 		if (id && s->req[i].id == id)
@@ -92,7 +48,7 @@ static struct channel_request *channel_request(struct channel_side *s, uint64_t 
 	return NULL;
 }
 
-static unsigned channel_in_flight(const struct channel_side *s, int cancelled)
+unsigned channel_in_flight(const struct channel_side *s, int cancelled)
 {
 	unsigned n = 0;
 
@@ -101,7 +57,7 @@ static unsigned channel_in_flight(const struct channel_side *s, int cancelled)
 	return n;
 }
 
-static void channel_sent_request(struct channel_side *s, const struct vmb_packet *p)
+void channel_sent_request(struct channel_side *s, const struct vmb_packet *p)
 {
 	unsigned i = 0;
 
@@ -112,7 +68,7 @@ static void channel_sent_request(struct channel_side *s, const struct vmb_packet
 }
 
 /* A completion was given out: it must be of a request in flight, which it ends. */
-static void channel_completed(struct channel_side *s, const struct vmb_packet *p)
+void channel_completed(struct channel_side *s, const struct vmb_packet *p)
 {
 	struct channel_request *q = channel_request(s, p->id);
 
@@ -122,7 +78,7 @@ static void channel_completed(struct channel_side *s, const struct vmb_packet *p
 	q->id = 0;
 }
 
-static void channel_outstanding(struct channel_side *s, int learn)
+void channel_outstanding(struct channel_side *s, int learn)
 {
 	struct channel_request found[CHANNEL_REQUESTS];
 	uint32_t cursor = 0, n = 0, flags;
@@ -170,397 +126,6 @@ static void channel_adopt(struct channel_side *s, const struct fuzz_step *st)
 		channel_sent_request(s, &p);
 }
 
-/* ---- sending */
-
-static void channel_packet(struct channel_pair *pair, struct channel_side *s, const struct fuzz_step *st, uint32_t k,
-			   struct vmb_packet *p, struct channel_packet *q)
-{
-	static const struct { uint16_t kind, flags; } kinds[] = {
-		{ VMB_PKT_INBAND, 0 }, { VMB_PKT_INBAND, VMB_PKT_WANTS_REPLY }, { VMB_PKT_COMPLETION, 0 },
-		{ VMB_PKT_GPA, VMB_PKT_WANTS_REPLY }, { VMB_PKT_XFER, 0 }, { VMB_PKT_XFER, VMB_PKT_WANTS_REPLY },
-		{ VMB_PKT_COMPLETION, 0 }, { 12, 1 },
-	};
-	uint32_t kind = (st->b + k) & 7;
-
-	*p = (struct vmb_packet){ .kind = kinds[kind].kind, .flags = kinds[kind].flags };
-	memset(q, 0, sizeof *q);
-	q->seed = (st->v + k) & 255;
-	q->list_seed = (st->v >> 20) + k;
-	p->payload = ring_payload(q->seed);
-	p->len = (st->v >> 8) % (st->c < 200 ? 300 : st->c < 240 ? 3000 : 20000);
-	p->user = ++s->users;
-	if (p->kind == VMB_PKT_COMPLETION)
-		p->id = kind == 2 ? s->heard[st->c % 4] : st->v;
-	else if (st->b & 0x10)
-		p->id = st->v;
-	if (p->kind == VMB_PKT_GPA || p->kind == VMB_PKT_XFER) {
-		ring_list(q->list_seed, p->kind == VMB_PKT_GPA, pair->words[k] + 1, &p->list);
-		p->page_set = (uint16_t)(p->kind == VMB_PKT_XFER ? st->v : 0);
-	}
-	q->list_words = p->list.count;
-	q->total = 24 + (p->len + (channel_is_pipe(s, p->kind) ? 8 : 0) + 7) / 8 * 8 + (q->list_words ? 8 + 8 * q->list_words : 0);
-}
-
-static uint32_t channel_raw(const struct channel_side *s)
-{
-	return s->tx->size - (s->next + s->tx->size - ring_word(s->tx, RING_OUT)) % s->tx->size;
-}
-
-/* It is in the ring, as yet unseen. */
-static void channel_queued(struct channel_side *s, const struct vmb_packet *p, struct channel_packet *q, int number)
-{
-	q->kind = p->kind;
-	q->flags = p->flags;
-	q->page_set = p->page_set;
-	q->len = p->len;
-	q->id = p->id;
-	s->packets[s->put++ % CHANNEL_PACKETS] = *q;
-	s->next = (s->next + q->total) % s->tx->size;
-	if (number)
-		channel_sent_request(s, p);
-	if (s->other->cfg.max_payload && p->len > s->other->cfg.max_payload)
-		ring_tampered = 1; /* more than was agreed on: as if the peer were hostile */
-}
-
-/* Of the result of a put: what it may be, and what it means. raw: free before. */
-static void channel_put_result(struct channel_side *s, const struct vmb_packet *p, struct channel_packet *q, int number, uint32_t raw, int r)
-{
-	int fits = q->total < raw, legal = p->kind != 12;
-
-	fuzz_need(r == 0 || r == VMB_SIGNAL || r == VMB_EFULL || r == VMB_ENOSLOT || r == VMB_ETOOBIG || r == VMB_EINVAL || r == VMB_EPEER ||
-		  r == VMB_ESTOPPED);
-	if (r >= 0) {
-		fuzz_need(!s->wrong);
-		fuzz_need(ring_tampered || (fits && legal && (!s->full || raw > s->pending)));
-		s->full = 0;
-		channel_queued(s, p, q, number);
-	} else if (r == VMB_EFULL) {
-		fuzz_need(ring_tampered || !fits || (s->full && raw <= s->pending));
-		s->pub = s->put;
-		s->waiting = s->full = !(s->cfg.flags & VMB_CHANNEL_POLLED);
-	} else if (r == VMB_ENOSLOT) {
-		fuzz_need(number && s->cfg.requests && channel_in_flight(s, 0) == s->cfg.requests);
-	} else if (r == VMB_ETOOBIG) {
-		fuzz_need(q->total > s->tx->size - 8 || p->len > 16384);
-	} else if (r == VMB_EINVAL) {
-		fuzz_need(!legal || (number && !s->cfg.requests) || s->wrong);
-	}
-	if (number && r < 0 && p->id) { /* sent for sure, and the ring broken in the same call: it is in flight until the channel's end */
-		fuzz_need(r == VMB_EPEER);
-		channel_sent_request(s, p);
-	}
-}
-
-static int channel_put_call(struct channel_side *s, const struct fuzz_step *st, struct vmb_packet *p, const struct channel_packet *q)
-{
-	uint32_t cut = p->len ? st->v % p->len : 0;
-	uint8_t *payload = (uint8_t *)(uintptr_t)p->payload;
-	struct vmb_span parts[2] = { { payload, cut }, { payload + cut, p->len - cut + (st->c == 199) } };
-	struct vmb_tx *tx;
-	struct vmb_view v;
-	int r;
-
-	switch (st->a >> 1 & 3) {
-	case 0:
-		return vmb_channel_put(s->ch, p);
-	case 1:
-		return vmb_channel_putv(s->ch, p, parts, 2);
-	case 2:
-		return vmb_channel_send(s->ch, p);
-	default:
-		r = vmb_channel_reserve(s->ch, p, &v);
-		fuzz_need(!vmb_channel_tx(s->ch, &tx));
-		if (r >= 0)
-			fuzz_need(v.len == p->len && !vmb_tx_copy(tx, &v, 0, ring_payload(q->seed), p->len));
-		return r;
-	}
-}
-
-static void channel_put(struct channel_pair *pair, struct channel_side *s, const struct fuzz_step *st)
-{
-	struct channel_packet q;
-	struct vmb_packet p;
-	uint32_t raw = channel_raw(s);
-	int number, r;
-
-	if (s->put - s->got >= CHANNEL_PACKETS)
-		return;
-	channel_packet(pair, s, st, 0, &p, &q);
-	number = p.flags & VMB_PKT_WANTS_REPLY && !p.id;
-	s->pending = ring_word(s->tx, RING_PENDING);
-	s->wrong = st->c == 199 && (st->a >> 1 & 3) == 1;
-	r = channel_put_call(s, st, &p, &q);
-	channel_put_result(s, &p, &q, number, raw, r);
-	(void)channel_result(s, r);
-	if (r >= 0 && (st->a >> 1 & 3) == 2)
-		s->pub = s->put;
-}
-
-static void channel_flush(struct channel_side *s)
-{
-	int r = channel_result(s, vmb_channel_flush(s->ch));
-
-	fuzz_need(r == 0 || r == VMB_SIGNAL || r == VMB_ESTOPPED || r == VMB_EPEER);
-	if (r >= 0)
-		s->pub = s->put;
-}
-
-/* Several in one buffer, one of them perhaps not all in it. */
-static void channel_send_batch(struct channel_pair *pair, struct channel_side *s, const struct fuzz_step *st)
-{
-	struct vmb_record recs[CHANNEL_RECORDS];
-	struct channel_packet q[CHANNEL_RECORDS];
-	struct vmb_packet p[CHANNEL_RECORDS];
-	uint32_t n = 1 + (st->a >> 1) % CHANNEL_RECORDS, used = 0, raw = channel_raw(s);
-	uint8_t *buf;
-	int r;
-
-	if (s->put - s->got + n >= CHANNEL_PACKETS)
-		return;
-	buf = fuzz_alloc(8, CHANNEL_RECORDS * (20000 + 8 * RING_WORDS_MAX + 16));
-	for (uint32_t i = 0; i < n; i++) {
-		channel_packet(pair, s, st, i, &p[i], &q[i]);
-		recs[i] = (struct vmb_record){ p[i].kind, p[i].flags, used, p[i].list.count ? 8 + 8 * p[i].list.count : 0, p[i].len, p[i].id,
-					       p[i].user, p[i].list.ranges, p[i].page_set, 0 };
-		memcpy(buf + used, pair->words[i], recs[i].head_len);
-		memcpy(buf + used + recs[i].head_len, p[i].payload, p[i].len);
-		used += recs[i].head_len + (p[i].len + 7) / 8 * 8;
-	}
-	if (st->c == 7)
-		recs[n - 1].offset += st->v;
-	s->pending = ring_word(s->tx, RING_PENDING);
-	s->wrong = 0;
-	r = vmb_channel_send_batch(s->ch, buf, used, recs, n);
-	fuzz_need(r <= (int)n && r != 0);
-	if (r > 0)
-		(void)channel_result(s, 0);
-	for (int i = 0; i < r; i++) {
-		int number = p[i].flags & VMB_PKT_WANTS_REPLY && !p[i].id;
-
-		p[i].id = recs[i].id;
-		channel_put_result(s, &p[i], &q[i], number, ring_tampered ? UINT32_MAX : raw, 0);
-		raw -= q[i].total;
-	}
-	if (r > 0)
-		s->pub = s->put;
-	if (r > 0 && (uint32_t)r < n)
-		s->full = 1; /* perhaps: it may have been a slot that there was none of */
-	if (r < 0)
-		(void)channel_result(s, r);
-	if (r == VMB_EFULL)
-		channel_put_result(s, &p[0], &q[0], 0, raw, r);
-	free(buf);
-}
-
-/* ---- receiving */
-
-static void channel_heard(struct channel_side *s, const struct vmb_packet *p)
-{
-	if (p->kind != VMB_PKT_COMPLETION && p->flags & VMB_PKT_WANTS_REPLY)
-		s->heard[s->hears++ % 4] = p->id;
-}
-
-/* Pass over what the library must pass over: completions for nobody. */
-static void channel_pass(struct channel_side *s)
-{
-	struct channel_side *from = s->other;
-	unsigned passed = 0;
-
-	while (s->cfg.requests && from->got != from->pub) {
-		const struct channel_packet *q = &from->packets[from->got % CHANNEL_PACKETS];
-
-		if (q->kind != VMB_PKT_COMPLETION || channel_request(s, q->id))
-			break;
-		from->got++;
-		if (++passed >= CHANNEL_PASSED - CHANNEL_RECORDS)
-			ring_tampered = 1; /* how many one call passes over is its matter: the model ends here */
-	}
-}
-
-/* The packet that came is the one that is due; header and payload are at bytes. */
-static void channel_compare(struct channel_side *s, const struct vmb_packet *p, const uint8_t *bytes, int in_place)
-{
-	struct channel_side *from = s->other;
-	const struct channel_packet *q;
-	uint64_t words[RING_WORDS_MAX];
-	struct vmb_list list = { NULL, 0, 0 };
-	uint32_t exact;
-
-	channel_pass(s);
-	if (ring_tampered)
-		return;
-	fuzz_need(from->got != from->pub);
-	q = &from->packets[from->got++ % CHANNEL_PACKETS];
-	exact = channel_is_pipe(s, p->kind) ? q->len : (q->len + 7) / 8 * 8;
-	fuzz_need(p->kind == q->kind && (p->flags & ~VMB_PKT_LATE) == q->flags && p->id == q->id && p->len == exact);
-	fuzz_need(p->head_len == (q->list_words ? 8 + 8 * q->list_words : 0) && p->page_set == q->page_set);
-	fuzz_need(!memcmp(bytes + p->head_len, ring_payload(q->seed), q->len));
-	if (q->list_words)
-		ring_list(q->list_seed, p->kind == VMB_PKT_GPA, words, &list);
-	fuzz_need(p->list.count == list.count && p->list.ranges == list.ranges);
-	for (uint32_t i = 0; i < list.count && !in_place; i++)
-		fuzz_need(p->list.words[i] == list.words[i]);
-}
-
-/* What holds of every packet received by a copy, whoever sent it. */
-static void channel_judge(struct channel_side *s, const struct vmb_packet *p, const uint8_t *buf, uint32_t bytes, const struct fuzz_step *st)
-{
-	const uint8_t *words = (const uint8_t *)p->list.words;
-	uint8_t *raw;
-
-	fuzz_need(p->payload == buf + p->head_len && p->head_len <= bytes && p->len <= bytes - p->head_len && p->head_len % 8 == 0);
-	fuzz_need(!s->cfg.max_payload || p->len <= (s->cfg.max_payload + 7) / 8 * 8);
-	if (p->kind == VMB_PKT_GPA || p->kind == VMB_PKT_XFER) {
-		fuzz_need(words == buf + 8 && p->list.count <= (p->head_len - 8) / 8 && p->list.ranges);
-	}
-	ring_external(p, st);
-	raw = fuzz_alloc(8, 16 + p->head_len + p->len);
-	memset(raw, 0, 16);
-	raw[0] = (uint8_t)p->kind;
-	raw[2] = (uint8_t)((16 + p->head_len) / 8);
-	raw[4] = (uint8_t)((16 + p->head_len + p->len) / 8);
-	raw[5] = (uint8_t)((16 + p->head_len + p->len) / 8 >> 8);
-	memcpy(raw + 16, buf, p->head_len + p->len);
-	ring_fields(raw, 16 + p->head_len + p->len);
-	ring_fields(raw, st->b % (16 + p->head_len + p->len));
-	raw[4] = st->b % 4;
-	ring_fields(raw, 16 + p->head_len + p->len);
-	free(raw);
-}
-
-/* recv gave 0, or batch: nothing that could be given out is there. */
-static void channel_empty(struct channel_side *s)
-{
-	channel_pass(s);
-	if (!ring_tampered)
-		fuzz_need(s->other->got == s->other->pub);
-	s->awake = (s->cfg.flags & VMB_CHANNEL_POLLED) != 0;
-}
-
-static uint32_t channel_bytes(const struct fuzz_step *st)
-{
-	return st->c & 1 ? st->v % 64 : st->c & 2 ? st->v % 2000 : 20000;
-}
-
-static void channel_recv(struct channel_side *s, const struct fuzz_step *st)
-{
-	uint32_t bytes = channel_bytes(st);
-	uint8_t *buf = fuzz_alloc(8, bytes);
-	struct vmb_packet p;
-	int r = channel_result(s, vmb_channel_recv(s->ch, buf, bytes, &p));
-
-	fuzz_need(r == VMB_YES || r == 0 || r == VMB_ETOOSMALL || r == VMB_EPEER || r == VMB_ESTOPPED || (r == VMB_EAGAIN && s->cfg.requests));
-	s->small = r == VMB_ETOOSMALL;
-	if (r == VMB_YES) {
-		channel_judge(s, &p, buf, bytes, st);
-		channel_compare(s, &p, buf, 0);
-		if (p.kind == VMB_PKT_COMPLETION)
-			channel_completed(s, &p);
-		channel_heard(s, &p);
-	} else if (r == VMB_ETOOSMALL) {
-		fuzz_need(p.head_len + p.len > bytes);
-		channel_pass(s);
-	} else if (r == 0) {
-		channel_empty(s);
-	} else if (r == VMB_EAGAIN) {
-		ring_tampered = 1;
-	}
-	free(buf);
-}
-
-static void channel_recv_batch(struct channel_side *s, const struct fuzz_step *st)
-{
-	struct vmb_record recs[CHANNEL_RECORDS];
-	uint32_t bytes = channel_bytes(st), n = 1 + (st->a >> 1) % CHANNEL_RECORDS;
-	uint8_t *buf = fuzz_alloc(8, bytes);
-	int r = channel_result(s, vmb_channel_recv_batch(s->ch, buf, bytes, recs, n));
-
-	fuzz_need(r <= (int)n);
-	s->small = r == VMB_ETOOSMALL;
-	for (int i = 0; i < r; i++) {
-		const struct vmb_record *c = &recs[i];
-		struct vmb_packet p = { .kind = c->kind, .flags = c->flags, .len = c->len, .id = c->id, .user = c->user,
-					.head_len = c->head_len, .page_set = c->page_set };
-
-		fuzz_need(c->offset % 8 == 0 && c->offset <= bytes);
-		p.payload = buf + c->offset + c->head_len;
-		if (p.kind == VMB_PKT_GPA || p.kind == VMB_PKT_XFER) {
-			p.list = (struct vmb_list){ (uint64_t *)(void *)(buf + c->offset + 8), c->head_len / 8 - 1, c->ranges };
-			if (p.kind == VMB_PKT_XFER)
-				p.list.count = c->ranges;
-			else
-				fuzz_need(!vmb_list_check(p.list.words, p.list.count, p.list.ranges, &p.list, NULL));
-		}
-		channel_judge(s, &p, buf + c->offset, bytes - c->offset, st);
-		channel_compare(s, &p, buf + c->offset, 0);
-		if (p.kind == VMB_PKT_COMPLETION)
-			channel_completed(s, &p);
-		channel_heard(s, &p);
-	}
-	if (r > 0 && (uint32_t)r < n)
-		channel_pass(s);
-	else if (r == VMB_ETOOSMALL)
-		channel_pass(s);
-	else if (r == 0)
-		channel_empty(s);
-	else if (r == VMB_EAGAIN)
-		ring_tampered = 1;
-	free(buf);
-}
-
-static void channel_next(struct channel_side *s)
-{
-	struct vmb_packet p;
-	struct vmb_view v;
-	struct vmb_rx *rx;
-	int r = channel_result(s, vmb_channel_next(s->ch, &p, &v));
-
-	fuzz_need(r == VMB_YES || r == 0 || r == VMB_EPEER || r == VMB_ESTOPPED || (r == VMB_EAGAIN && s->cfg.requests));
-	s->small = s->small && r != VMB_YES && r != 0;
-	if (r == VMB_YES) {
-		uint8_t *buf = fuzz_alloc(8, v.len);
-
-		fuzz_need(!vmb_channel_rx(s->ch, &rx) && !vmb_rx_copy(rx, &v, 0, buf, v.len));
-		fuzz_need(v.len == p.head_len + p.len && v.pos < s->rx->size);
-		channel_compare(s, &p, buf, 1);
-		if (p.kind == VMB_PKT_COMPLETION)
-			channel_completed(s, &p);
-		channel_heard(s, &p);
-		free(buf);
-	} else if (r == 0) {
-		channel_empty(s);
-	} else if (r == VMB_EAGAIN) {
-		ring_tampered = 1;
-	}
-}
-
-/* Whom it passed over, the library does not say. */
-static void channel_skip(struct channel_side *s)
-{
-	struct channel_side *from = s->other;
-	int r = channel_result(s, vmb_channel_skip(s->ch));
-
-	fuzz_need(r == 0 || r == VMB_ESTATE || r == VMB_EPEER || r == VMB_ESTOPPED);
-	if (!ring_tampered)
-		fuzz_need(r == VMB_ESTOPPED || r == (s->small ? 0 : VMB_ESTATE));
-	s->small = 0;
-	if (!r && !ring_tampered) {
-		const struct channel_packet *q = &from->packets[from->got++ % CHANNEL_PACKETS];
-		struct channel_request *req = channel_request(s, q->kind == VMB_PKT_COMPLETION ? q->id : 0);
-
-		if (req)
-			req->id = 0;
-	}
-	channel_outstanding(s, 1);
-}
-
-static void channel_release(struct channel_side *s)
-{
-	int r = channel_result(s, vmb_channel_release(s->ch));
-
-	fuzz_need(r == 0 || r == VMB_EPEER || r == VMB_ESTOPPED);
-}
-
 /* ---- looking at it */
 
 /* Arguments that are none are refused. */
@@ -573,6 +138,7 @@ static void channel_null(struct channel_side *s)
 	struct vmb_packet p = { .kind = VMB_PKT_GPA };
 	struct vmb_field f;
 	uint64_t id;
+	uint8_t bytes[8];
 	uint32_t cursor = 0, at = 5;
 
 	fuzz_need(vmb_channel_storage(NULL, &need) == VMB_EINVAL && vmb_channel_init(NULL, 0, &s->cfg, &s->ch) == VMB_EINVAL);
@@ -581,8 +147,13 @@ static void channel_null(struct channel_side *s)
 	fuzz_need(vmb_channel_end(NULL, NULL, NULL) == VMB_EINVAL && vmb_channel_adopt(NULL, 1, 1) == VMB_EINVAL);
 	fuzz_need(vmb_channel_outstanding(s->ch, NULL, &id, NULL, NULL) == VMB_EINVAL);
 	fuzz_need(!(s->cfg.flags & VMB_CHANNEL_DIRTY) || vmb_channel_dirty(s->ch, &id, 0) == VMB_ETOOSMALL);
-	fuzz_need(vmb_channel_recv_batch(s->ch, NULL, 0, &rec, 0) == VMB_EINVAL && vmb_channel_send_batch(s->ch, NULL, 0, &rec, 0) == VMB_EINVAL);
+	fuzz_need(vmb_channel_recv_batch(s->ch, NULL, 0, &rec, 1) == VMB_EINVAL && vmb_channel_send_batch(s->ch, NULL, 0, &rec, 1) == VMB_EINVAL);
+	fuzz_need(vmb_channel_recv_batch(s->ch, bytes, 0, &rec, 0) == VMB_EINVAL && vmb_channel_send_batch(s->ch, bytes, 0, &rec, 0) == VMB_EINVAL);
 	fuzz_need(!vmb_packet_bytes(NULL) && !vmb_packet_bytes(&p) && vmb_packet_field(NULL, 0, 0, &f) == VMB_EINVAL);
+	fuzz_need(vmb_channel_send(NULL, &p) == VMB_EINVAL && vmb_channel_flush(NULL) == VMB_EINVAL && vmb_channel_put(NULL, &p) == VMB_EINVAL);
+	fuzz_need(vmb_channel_send_batch(NULL, bytes, 8, &rec, 1) == VMB_EINVAL && vmb_channel_recv_batch(NULL, bytes, 8, &rec, 1) == VMB_EINVAL);
+	fuzz_need(vmb_channel_recv(NULL, &id, 8, &p) == VMB_EINVAL);
+	fuzz_need(vmb_channel_skip(NULL) == VMB_EINVAL && vmb_channel_release(NULL) == VMB_EINVAL);
 	fuzz_need(vmb_packet_read(&p, NULL, &m, 0, &id, 8) == VMB_EINVAL && vmb_packet_read(&p, NULL, NULL, 0, &id, 8) == VMB_EINVAL);
 	fuzz_need(vmb_list_read(NULL, &m, 0, &id, 8) == VMB_EINVAL && vmb_list_next(NULL, &cursor, NULL) == VMB_EINVAL);
 	fuzz_need(vmb_list_next(&p.list, &cursor, &(struct vmb_range){ 0 }) == VMB_EINVAL);
@@ -590,6 +161,17 @@ static void channel_null(struct channel_side *s)
 	p.kind = VMB_PKT_XFER;
 	p.list.ranges = 1;
 	fuzz_need(!vmb_packet_bytes(&p));
+}
+
+/* Asked for on another thread, before the n-th access of which the channel's own goes on. */
+static void channel_info_beside(struct channel_side *s, unsigned n)
+{
+	struct vmb_channel_info info = { .size = sizeof info };
+
+	ring_interrupt = n;
+	fuzz_need(!vmb_channel_info(s->ch, &info));
+	ring_interrupt = 0;
+	fuzz_need(info.requests <= s->cfg.requests && info.zombies <= info.requests);
 }
 
 static void channel_info(struct channel_side *s)
@@ -764,7 +346,14 @@ static void channel_step(struct channel_pair *pair, const struct fuzz_step *st)
 	case 13: channel_outstanding(s, 0); break;
 	case 14: channel_adopt(s, st); break;
 	case 15: channel_remake(s); break;
-	case 16: channel_info(s); channel_dirty(s, 1); break;
+	case 16:
+		if (st->c && !ring_interrupted)
+			channel_info_beside(s, st->c % 64);
+		if (!s->ch)
+			break;
+		channel_info(s);
+		channel_dirty(s, 1);
+		break;
 	case 18:
 		fuzz_need(!vmb_channel_signal(s->ch));
 		if (st->c < 8)
@@ -779,6 +368,18 @@ static void channel_step(struct channel_pair *pair, const struct fuzz_step *st)
 	}
 	channel_check(&pair->side[0]);
 	channel_check(&pair->side[1]);
+}
+
+static struct channel_pair *channel_now;
+static struct fuzz_input *channel_input;
+
+void ring_channels_nested(void)
+{
+	struct fuzz_step s;
+
+	for (unsigned i = 0; i < 4 && fuzz_next(channel_input, &s); i++)
+		if (s.op % 20 != 15 && s.op % 20 != 18) /* the object stays */
+			channel_step(channel_now, &s);
 }
 
 void ring_channels(struct fuzz_input *in, const struct fuzz_step *first)
@@ -802,6 +403,8 @@ void ring_channels(struct fuzz_input *in, const struct fuzz_step *first)
 		side->cfg.max_payload = first->v >> (20 + i) & 1 ? 200 : 0;
 		side->cfg.least_free = first->v >> 24 << 6;
 	}
+	channel_now = pair;
+	channel_input = in;
 	channel_fresh(pair);
 	while (fuzz_next(in, &s))
 		channel_step(pair, &s);

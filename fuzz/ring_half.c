@@ -155,22 +155,28 @@ static void half_fresh(struct half *h)
 	fuzz_need(h->tx && h->rx && ring_word(h->ring, RING_FEATURES) == 1);
 }
 
-/* Give a half back and make it again, where it stood or from what the control page says. */
+/*
+ * Give a half back and make it again, where it stood or from what the control page says. Where that is, the peer may have changed: the new one is
+ * asked at once, by giving it back, too.
+ */
 static void half_remake_tx(struct half *h, const struct fuzz_step *s)
 {
 	struct vmb_cursor at = { 0 };
 
 	if (h->tx)
-		fuzz_need(!vmb_tx_end(h->tx, &at) && at.valid == 1 && at.index < half_size(h) && at.index % 8 == 0);
-	if (!ring_tampered)
+		fuzz_need(!vmb_tx_end(h->tx, &at) && at.valid == 1 && !half_bad_index(h, at.index));
+	if (h->tx)
 		fuzz_need(at.index == h->at[AT_IN] && at.armed == h->pending);
-	if (s->a & 1)
-		at.valid = 0;
-	half_tx_make(h, s->a & 2 ? NULL : &at, 0);
+	if (s->a & 3 || !at.valid) {
+		half_tx_make(h, s->a & 1 ? NULL : &(struct vmb_cursor){ 0 }, 0);
+		if (!h->tx)
+			return;
+		fuzz_need(!vmb_tx_end(h->tx, &at) && at.valid == 1 && !half_bad_index(h, at.index) && !at.armed);
+	}
+	half_tx_make(h, &at, 0);
 	h->put = h->pub;
-	h->at[AT_NEXT] = h->at[AT_IN];
-	if (!at.valid || s->a & 2)
-		h->pending = 0;
+	h->at[AT_NEXT] = h->at[AT_IN] = at.index;
+	h->pending = at.armed;
 }
 
 static void half_remake_rx(struct half *h, const struct fuzz_step *s)
@@ -178,14 +184,18 @@ static void half_remake_rx(struct half *h, const struct fuzz_step *s)
 	struct vmb_cursor at = { 0 };
 
 	if (h->rx)
-		fuzz_need(!vmb_rx_end(h->rx, &at) && at.valid == 1 && at.index < half_size(h) && at.index % 8 == 0 && at.armed <= 1);
-	if (!ring_tampered)
+		fuzz_need(!vmb_rx_end(h->rx, &at) && at.valid == 1 && !half_bad_index(h, at.index) && at.armed <= 1);
+	if (h->rx)
 		fuzz_need(at.index == h->at[AT_OUT]);
-	if (s->a & 1)
-		at.valid = 0;
-	half_rx_make(h, s->a & 2 ? NULL : &at, 0);
+	if (s->a & 3 || !at.valid) {
+		half_rx_make(h, s->a & 1 ? NULL : &(struct vmb_cursor){ 0 }, 0);
+		if (!h->rx)
+			return;
+		fuzz_need(!vmb_rx_end(h->rx, &at) && at.valid == 1 && !half_bad_index(h, at.index) && !at.armed);
+	}
+	half_rx_make(h, &at, 0);
 	h->taken = h->freed;
-	h->at[AT_TAKEN] = h->at[AT_OUT];
+	h->at[AT_TAKEN] = h->at[AT_OUT] = at.index;
 }
 
 /* ---- sending */
@@ -312,7 +322,7 @@ static void half_put(struct half *h, const struct fuzz_step *s)
 static void half_commit(struct half *h)
 {
 	uint32_t mask = ring_word(h->ring, RING_MASK), out = ring_word(h->ring, RING_OUT);
-	int fresh = h->at[AT_NEXT] != h->at[AT_IN], r, want = 0;
+	int fresh = h->at[AT_NEXT] != h->at[AT_IN], was = h->tx_reason != 0, r, want = 0;
 
 	if (!h->tx)
 		return;
@@ -322,6 +332,8 @@ static void half_commit(struct half *h)
 		want = VMB_SIGNAL;
 	r = half_tx_result(h, vmb_tx_commit(h->tx));
 	fuzz_need(half_is(r, want) && (r == 0 || r == VMB_SIGNAL || r == VMB_EPEER));
+	if (was)
+		return;
 	if (fresh)
 		h->pending = 0;
 	h->pub = h->put;
@@ -333,8 +345,10 @@ static void half_discard(struct half *h)
 	if (!h->tx)
 		return;
 	fuzz_need(half_tx_result(h, vmb_tx_discard(h->tx)) == (h->tx_reason ? VMB_EPEER : 0));
+	if (h->tx_reason)
+		return;
 	h->room = 0;
-	h->unsure_room = h->tx_reason != 0;
+	h->unsure_room = 0;
 	h->put = h->pub;
 	h->at[AT_NEXT] = h->at[AT_IN];
 }
@@ -342,7 +356,7 @@ static void half_discard(struct half *h)
 static void half_arm(struct half *h, const struct fuzz_step *s)
 {
 	struct half_packet q;
-	int legal = half_packet(h, s, &q), want = 0, r;
+	int legal = half_packet(h, s, &q), was = h->tx_reason != 0, want = 0, r;
 	uint32_t least = s->a < 128 ? 0 : s->v % (2 * half_size(h)), need, most = half_size(h) - 8;
 
 	if (!h->tx)
@@ -363,7 +377,7 @@ static void half_arm(struct half *h, const struct fuzz_step *s)
 	fuzz_need(r == 0 || r == VMB_YES || r == VMB_EINVAL || r == VMB_ETOOBIG || r == VMB_EPEER);
 	if (r == VMB_YES)
 		h->pending = 0;
-	else if (!r)
+	else if (!r || (r == VMB_EPEER && !was)) /* it was stored before Out was looked at */
 		h->pending = need;
 }
 
@@ -488,7 +502,7 @@ static void half_next(struct half *h)
 static void half_release(struct half *h, int sleep)
 {
 	uint32_t in = ring_word(h->ring, RING_IN), pending = ring_word(h->ring, RING_PENDING);
-	int moved = h->at[AT_TAKEN] != h->at[AT_OUT], want = 0, r;
+	int moved = h->at[AT_TAKEN] != h->at[AT_OUT], was = h->rx_reason != 0, want = 0, r;
 
 	if (!h->rx)
 		return;
@@ -500,6 +514,8 @@ static void half_release(struct half *h, int sleep)
 		want |= VMB_YES;
 	r = half_rx_result(h, sleep ? vmb_rx_sleep(h->rx) : vmb_rx_release(h->rx));
 	fuzz_need(half_is(r, want) && (r == VMB_EPEER || (r >= 0 && !(r & ~(VMB_SIGNAL | VMB_YES)))));
+	if (was)
+		return;
 	h->freed = h->taken;
 	h->at[AT_OUT] = h->at[AT_TAKEN];
 	if (sleep || r < 0)
@@ -515,6 +531,8 @@ static void half_rewind(struct half *h)
 	if (!h->rx)
 		return;
 	fuzz_need(half_rx_result(h, vmb_rx_rewind(h->rx)) == (h->rx_reason ? VMB_EPEER : 0));
+	if (h->rx_reason)
+		return;
 	h->has_view = 0;
 	h->left = 0;
 	h->unsure_left = 0;
@@ -582,11 +600,17 @@ static void half_try(const struct half *h, const struct fuzz_step *s)
 	struct vmb_storage need;
 	struct vmb_ring_info info;
 	struct vmb_cursor from = { 1, s->v, 0, s->b & 1 };
+	void *list[RING_PAGES_MAX];
 	struct vmb_tx *tx;
 	struct vmb_rx *rx;
 	uint8_t *mem;
 	int r;
 
+	if (s->b >= 250 && wrong.pages) { /* the last page is not where pages are */
+		memcpy(list, h->ring->list, sizeof list);
+		list[wrong.data_pages - 1] = s->b & 1 ? NULL : (uint8_t *)list[0] + 8;
+		wrong.pages = list;
+	}
 	switch (s->b % 6) {
 	case 0: wrong.control = (uint8_t *)wrong.control + 8; break;
 	case 1: wrong.data_pages = s->v % 2 ? s->v : 0; break;
@@ -605,7 +629,7 @@ static void half_try(const struct half *h, const struct fuzz_step *s)
 		return;
 	}
 	fuzz_need(vmb_tx_init(h->tx_mem, 8, &wrong, &from, &tx) == VMB_ENOSPACE && vmb_rx_init(h->rx_mem, 8, &wrong, &from, &rx) == VMB_ENOSPACE);
-	if (from.index < half_size(h) && from.index % 8 == 0 && !from.reserved)
+	if (wrong.pages != list && from.index < half_size(h) && from.index % 8 == 0 && !from.reserved)
 		return;
 	mem = fuzz_alloc(need.align, need.bytes);
 	fuzz_need(vmb_rx_init(mem, need.bytes, &wrong, &from, &rx) == VMB_EINVAL);
@@ -614,6 +638,28 @@ static void half_try(const struct half *h, const struct fuzz_step *s)
 	mem = fuzz_alloc(need.align, need.bytes);
 	fuzz_need(vmb_tx_init(mem, need.bytes, &wrong, &from, &tx) == VMB_EINVAL);
 	free(mem);
+}
+
+/* The library is built with VMB_CHECKED: no object, one of another kind, or one that was given back is refused. */
+static void half_null(struct half *h, const struct fuzz_step *s)
+{
+	struct vmb_tx *tx = s->b & 1 ? (void *)h->rx : NULL;
+	struct vmb_rx *rx = s->b & 1 ? (void *)h->tx : NULL;
+	struct vmb_packet p = { .kind = VMB_PKT_INBAND };
+	struct vmb_view v = { 0, 0 };
+	struct vmb_span part;
+	uint32_t at = 1;
+	uint8_t byte = 0;
+
+	fuzz_need(vmb_tx_put(tx, &p) == VMB_EINVAL && vmb_tx_putv(tx, &p, &part, 0) == VMB_EINVAL && vmb_tx_reserve(tx, &p, &v) == VMB_EINVAL);
+	fuzz_need(vmb_tx_commit(tx) == VMB_EINVAL && vmb_tx_discard(tx) == VMB_EINVAL && vmb_tx_arm(tx, &p, 0) == VMB_EINVAL);
+	fuzz_need(vmb_tx_spans(tx, &v, 0, &part, 1) == VMB_EINVAL && vmb_tx_copy(tx, &v, 0, &byte, 0) == VMB_EINVAL);
+	fuzz_need(vmb_tx_end(tx, NULL) == VMB_EINVAL && !vmb_tx_reason(tx, &at) && !at);
+	fuzz_need(vmb_rx_next(rx, &p, &v) == VMB_EINVAL && vmb_rx_release(rx) == VMB_EINVAL && vmb_rx_rewind(rx) == VMB_EINVAL);
+	fuzz_need(vmb_rx_sleep(rx) == VMB_EINVAL && vmb_rx_mask(rx) == VMB_EINVAL && vmb_rx_end(rx, NULL) == VMB_EINVAL);
+	fuzz_need(vmb_rx_spans(rx, &v, 0, &part, 1) == VMB_EINVAL && vmb_rx_copy(rx, &v, 0, &byte, 0) == VMB_EINVAL && !vmb_rx_reason(rx, &at));
+	if (h->tx && h->rx)
+		fuzz_need(vmb_tx_put(h->tx, NULL) == VMB_EINVAL && vmb_rx_next(h->rx, NULL, &v) == VMB_EINVAL);
 }
 
 static void half_step(struct half *h, const struct fuzz_step *s)
@@ -637,6 +683,8 @@ static void half_step(struct half *h, const struct fuzz_step *s)
 	default:
 		if (s->a > 250)
 			half_fresh(h);
+		else if (s->a > 240)
+			half_null(h, s);
 		else
 			half_try(h, s);
 		break;

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "machine.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,7 +239,7 @@ static int on_post(void *ctx, uint32_t connection, const void *payload, uint32_t
 {
 	struct machine *m = ctx;
 	uint8_t in[256] = { 0 };
-	uint32_t type = 1;
+	uint32_t words[4] = { htole32(connection), 0, htole32(1), htole32(len) }; /* control-plane.md 1.2 */
 	int r;
 
 	m->nth_post++;
@@ -246,9 +247,7 @@ static int on_post(void *ctx, uint32_t connection, const void *payload, uint32_t
 		return VMB_HV_NO_BUFFERS;
 	if (m->nth_post == m->cfg.faults.post_fatal_at || len > VMB_MESSAGE_MAX)
 		return VMB_HV_INVALID_PARAMETER;
-	memcpy(in, &connection, 4);
-	memcpy(in + 8, &type, 4);
-	memcpy(in + 12, &len, 4);
+	memcpy(in, words, sizeof words);
 	memcpy(in + 16, payload, len);
 	r = vmb_host_post(m->host, in, sizeof in);
 	if (r < 0) {

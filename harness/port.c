@@ -2,6 +2,7 @@
 /* Every access goes through here, one after the other. */
 #include "harness/port.h"
 
+#include <endian.h>
 #include <string.h>
 
 _Thread_local int (*port_hook)(struct port_access *a);
@@ -29,9 +30,9 @@ uint64_t port_do(enum port_op op, const volatile void *shared, const void *other
 	case PORT_OR:
 		return __atomic_fetch_or((uint32_t *)at, (uint32_t)value, __ATOMIC_SEQ_CST);
 	case PORT_READ64:
-		return __atomic_load_n((uint64_t *)at, __ATOMIC_RELAXED);
+		return le64toh(__atomic_load_n((uint64_t *)at, __ATOMIC_RELAXED));
 	case PORT_WRITE64:
-		__atomic_store_n((uint64_t *)at, value, __ATOMIC_RELAXED);
+		__atomic_store_n((uint64_t *)at, htole64(value), __ATOMIC_RELAXED);
 		return 0;
 	case PORT_COPY_OUT:
 		memcpy(a.other, at, bytes);

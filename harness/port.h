@@ -21,7 +21,7 @@ struct port_access {
 	void *shared;      /* what is accessed. Counters and the like in storage come here as well: look at the address */
 	void *other;       /* copies: the private side */
 	size_t bytes;
-	uint64_t value;    /* of stores; of loads, if the hook does them */
+	uint64_t value;    /* of stores; of loads, if the hook does them. 32 bits: as in memory; 64 bits: in the order of the CPU */
 };
 
 /* Returns 1 if it has done the access itself. Of this thread. */

@@ -278,6 +278,8 @@ VMB_API uint32_t vmb_version_at(uint32_t index);
 #define VMB_FEATURE_PAUSE 0x20u
 #define VMB_FEATURE_SERVER_MONITOR 0x40u
 #define VMB_FEATURE_PINNING 0x80u
+#define VMB_FEATURE_NONE 0x80000000u /* in a host's config: none at all */
+#define VMB_FEATURES_DEFAULT 0x2fu    /* of a host: all that need nothing of the embedder; more where its config allows */
 /* [pure] Name of one feature bit, static; "?" for others. control-plane.md 3.1 */
 VMB_API const char *vmb_feature_name(uint32_t bit);
 
@@ -546,6 +548,9 @@ struct vmb_event {
 #define VMB_EV_GPADL_DOWN 12  /* its memory is yours again                | ASK if held: stop, then vmb_host_gpadl_release */
 #define VMB_EV_TARGET 13      /* no interrupt comes to the old VP, or status | - */
 #define VMB_EV_RESET 14       /* -                                        | vmb_host_reset is done */
+#define VMB_EV_MONITOR 15     /* other monitor pages are in use, or status | - */
+#define VMB_EV_PAUSED 16      /* no message comes before vmb_guest_resume | - */
+#define VMB_EV_HVSOCK 17      /* connected, a new channel; or status     | ASK: the guest connects; offer a channel, or refuse */
 
 /* =================================================================================================== offers */
 
@@ -571,6 +576,25 @@ struct vmb_offer {
 #define VMB_OFFER_PINNED 0x0008u
 #define VMB_OFFER_PIPE 0x0010u
 #define VMB_OFFER_HVSOCK 0x2000u
+#define VMB_OFFER_NO_MONITOR 0x10000u /* host, not on the wire: low latency, no monitor id */
+#define VMB_OFFER_RENEW 0x20000u      /* host, not on the wire: when the guest closes it, rescind it and offer it again; not while it
+				       * has subchannels */
+
+/* Hyper-V sockets: a connect names a service of the other end and its own endpoint, and becomes a pipe channel offered with both.
+ * control-plane.md 15 */
+struct vmb_hvsock {              /* frozen */
+	struct vmb_guid endpoint, service, silo; /* silo: 0, none */
+	uint32_t flags;          /* VMB_HVSOCK_* */
+	uint32_t reserved;
+};
+#define VMB_HVSOCK_TO_GUEST 0x1u  /* the host connects to a listener of the guest; else it accepts what the guest asked for */
+#define VMB_HVSOCK_CONTAINER 0x2u /* for a container in the guest */
+#define VMB_HVSOCK_SILO 0x4u      /* the guest knows silos */
+/* [pure] Fill class, instance, flags and user_defined of an offer (size is set by you), or read them: VMB_ENOENT: no hvsock offer. */
+VMB_API int vmb_hvsock_offer(const struct vmb_hvsock *socket, struct vmb_offer *offer);
+VMB_API int vmb_hvsock_of(const struct vmb_offer *offer, struct vmb_hvsock *out);
+/* [pure] The service id of a port of AF_VSOCK, as Linux maps it. */
+VMB_API int vmb_hvsock_port(uint32_t port, struct vmb_guid *service);
 
 /* ==================================================================================================== guest
  *
@@ -584,14 +608,19 @@ struct vmb_guest_config {
 	uint32_t size;
 	uint32_t flags;           /* 0 */
 	uint32_t min_version, max_version; /* VMB_V*; 0: any. Versions are tried from the highest down. control-plane.md 7.1 */
+	uint32_t features;        /* VMB_FEATURE_* to ask for at 6.0; 0: none. vmb_bus_info tells what was granted. control-plane.md 3.1 */
 	uint32_t message_vp;      /* VP index that shall get messages; its SINT must be unmasked before connect */
 	uint32_t sint;            /* 0: SINT 2 */
+	uint32_t vtl;             /* that this guest runs in; 2: the redirected message connection is tried first. control-plane.md 7.1 */
 	uint32_t max_channels;    /* 1...2047; 0: 64. Offers above are declined and counted */
 	uint32_t max_gpadls;      /* up to 65535; 0: two for each channel */
 	uint32_t max_gpadl_pages; /* pages in lists being announced, with range words beyond the first, up to 2^24; 0: 8190 */
 	uint32_t connect_ms;      /* for the answer to each version tried; 0: wait for ever */
 	uint32_t reply_ms;        /* for each answer about a channel or GPADL; 0: wait for ever */
 	uint32_t unload_ms;       /* for UNLOAD_COMPLETE; 0: wait for ever */
+	uint32_t max_hvsock;      /* connects under way at once, up to 65535; 0: none */
+	uint32_t reserved;
+	struct vmb_guid client_id; /* with VMB_FEATURE_CLIENT_ID */
 	uint64_t interrupt_gpa;   /* the interrupt page, below 2.4; 0: those versions are not tried */
 	uint64_t monitor_gpa[2];  /* host-to-guest, guest-to-host; 0: no monitor pages */
 	void *interrupt_page;     /* the same pages as you see them; visible to the host in a confidential VM; cleared by connect */
@@ -606,6 +635,9 @@ struct vmb_guest_config {
 	void (*wake)(void *ctx, uint64_t user);
 	/* Call vmb_guest_poll soon. May be NULL, as wake may, if you poll after every control call and every interrupt. */
 	void (*poke)(void *ctx);
+	/* Map the host's own monitor pages, of host-to-guest (gpa 0: there is none) and guest-to-host: 0, or < 0 to do without. Needed with
+	 * VMB_FEATURE_SERVER_MONITOR. [control]; calls nothing of its end. They are out of use at EV_DISCONNECTED. */
+	int (*monitor)(void *ctx, const uint64_t gpa[2], void *page[2]);
 };
 
 VMB_API int vmb_guest_storage(const struct vmb_guest_config *cfg, struct vmb_storage *need);                       /* [pure] */
@@ -635,8 +667,32 @@ VMB_API VMB_MUST int vmb_guest_poll(struct vmb_guest *g, uint64_t now, struct vm
 /* [control] Negotiate from the highest version down, then ask for offers -> EV_CONNECTED, EV_OFFER..., EV_OFFERS_DONE.
  * VMB_ESTATE: not disconnected. */
 VMB_API int vmb_guest_connect(struct vmb_guest *g);
-/* [control] Rescinds every channel locally (EV_RESCINDED), waits for your releases, then UNLOAD -> EV_DISCONNECTED. */
+/* [control] Rescinds every channel locally (EV_RESCINDED), waits for your releases, then UNLOAD -> EV_DISCONNECTED. An open reserved channel
+ * stays open, and goes on working. */
 VMB_API int vmb_guest_disconnect(struct vmb_guest *g);
+/* [any] For a dying system, whatever holds the locks; no other call of this end may be started any more. slot NULL: post UNLOAD: 0;
+ * VMB_EAGAIN: call again in a moment; VMB_EPLATFORM: post failed for good; VMB_ESTATE: there is nothing to unload. Then look into this slot,
+ * of this SINT, on every VP, again and again (at Azure up to 50 s): VMB_YES: completed; 0: not yet; | VMB_EOM as vmb_guest_slot.
+ * control-plane.md 11, 19 */
+VMB_API VMB_MUST int vmb_guest_crash(struct vmb_guest *g, void *slot);
+/* [control] Other monitor pages for this connection, with VMB_FEATURE_MODIFY_CONNECTION (else VMB_EVERSION) -> EV_MONITOR. gpa[0] and gpa[1]
+ * both 0: none. The old ones are yours again with status 0. VMB_ESTATE: not connected, another such request under way, the host's own pages
+ * in use, or an open channel has a monitor id. control-plane.md 13 */
+VMB_API int vmb_guest_monitor(struct vmb_guest *g, const uint64_t gpa[2], void *const page[2]);
+/* [control] Have no message come, with VMB_FEATURE_PAUSE (else VMB_EVERSION) -> EV_PAUSED. What you ask for meanwhile is sent after
+ * vmb_guest_resume, and no answer is waited for. Interrupts go on. control-plane.md 13 */
+VMB_API int vmb_guest_pause(struct vmb_guest *g);
+VMB_API int vmb_guest_resume(struct vmb_guest *g); /* [control] VMB_ESTATE: not paused */
+/* [control] Connect to a service of the host (>= 4.0, else VMB_EVERSION): socket->endpoint is an id of your choice that no other connection
+ * has; flags are 0. -> EV_HVSOCK with `user`: with status 0 its ch is a new channel, as after EV_OFFER; else why not, after reply_ms at the
+ * latest. VMB_ENOSPACE: max_hvsock. control-plane.md 15.1 */
+VMB_API int vmb_guest_hvsock(struct vmb_guest *g, const struct vmb_hvsock *socket, uint64_t user);
+/* [control] Close a reserved channel that an earlier system has left open; connected or not; the answer comes to `sint` of `vp`. -> EV_CLOSED
+ * with ch 0. VMB_ESTATE: one is under way. control-plane.md 10.5 */
+VMB_API int vmb_guest_close_reserved(struct vmb_guest *g, uint32_t channel_id, uint32_t vp, uint32_t sint);
+/* [control] Which open channels interrupt this VP? VMB_YES and one per call, 0 after the last; start with *cursor = 0. Before a VP is stopped
+ * they are to be retargeted; the one of vmb_bus_info.message_vp can never be. control-plane.md 14 */
+VMB_API int vmb_guest_targets(struct vmb_guest *g, uint32_t vp, uint32_t *cursor, vmb_handle *ch);
 
 /* ---- channels */
 
@@ -644,16 +700,20 @@ VMB_API int vmb_guest_offer(struct vmb_guest *g, vmb_handle ch, struct vmb_offer
 
 struct vmb_open {
 	uint32_t size;
-	uint32_t flags;           /* 0 */
+	uint32_t flags;           /* VMB_OPEN_* */
 	uint32_t tx_pages, rx_pages; /* each with its control page, >= 2; together <= 8190 */
 	uint32_t target_vp;       /* whose SINT gets the interrupts (>= 2.4); VMB_VP_NONE: none */
-	uint32_t reserved;
+	uint32_t target_sint;     /* reserved channels: where the answer goes, with target_vp; else 0 */
+	uint32_t connection_id, event_flag; /* with VMB_FEATURE_SIGNAL_PARAMETERS; 0: as offered, the channel's id */
 	uint64_t user;            /* for wake and events */
 	uint64_t ring_gpa;        /* of a ring in consecutive pages */
 	const uint64_t *pfns;     /* or: all tx_pages + rx_pages of them, 4 KiB each; copied; with shared bit where the VM has one */
 	void *ring;               /* tx control, tx data, rx control, rx data, as you see them; NULL: cfg->tx and cfg->rx tell */
 	uint8_t user_data[120];   /* the device's */
 };
+
+#define VMB_OPEN_RESERVED 0x1u /* a reserved channel (>= 4.0): no interrupts, and it outlives this connection. control-plane.md 10.5 */
+#define VMB_OPEN_REDIRECT 0x2u /* with VMB_FEATURE_REDIRECT: interrupts to SINT 7 of VTL 2 */
 
 /* [control] Clear the rings, build the channel in mem, announce its GPADL, open. 0 promises one EV_OPENED (0 or status),
  * unless you close or release before, and, after your close or release, one EV_CLOSED. The ring must be visible to the host
@@ -691,15 +751,23 @@ struct vmb_host;
 
 struct vmb_host_config {
 	uint32_t size;
-	uint32_t flags;           /* 0 */
+	uint32_t flags;           /* VMB_HOST_* */
 	uint32_t max_version;     /* VMB_V*; 0: all there are */
+	uint32_t features;        /* VMB_FEATURE_* that a guest may have; 0: VMB_FEATURES_DEFAULT; VMB_FEATURE_NONE */
 	uint32_t vps;             /* VP indexes below this exist; 0: not checked */
+	uint32_t vtl;             /* whose server this is: 0, or 2 for a paravisor's; first argument of message and interrupt */
 	uint32_t first_channel_id; /* 0: 1 */
 	uint32_t max_channels;    /* offers at once, 1...2047; 0: 64 */
 	uint32_t max_gpadls;      /* live ones; 0: 256 */
 	uint32_t max_gpadl_pages; /* over all, with their range words; 0: 65536, which is 256 MiB of guest memory and 512 KiB of storage */
 	uint32_t max_gpadls_building; /* of max_gpadls: header seen, bodies missing; 0: 64 */
 	uint32_t max_messages;    /* waiting for the guest's slot; above it the guest is told NO_BUFFERS; 0: 64 more than channels */
+	uint32_t max_hvsock;      /* connects of the guest waiting for your answer; 0: all are refused. control-plane.md 15 */
+	uint32_t hvsock_ms;       /* an hvsock channel that the guest does not open for so long is removed; 0: 5000 */
+	uint32_t monitor_latency; /* of monitored notifications, in 100 ns; 0: 1000 */
+	uint32_t reserved;
+	uint64_t monitor_gpa[2];  /* host-to-guest (may be 0), guest-to-host: the server's own pages, with VMB_FEATURE_SERVER_MONITOR */
+	void *monitor_page[2];    /* the same as you see them */
 	void *ctx;
 
 	/* Put a message into SINT's slot of this VP: vmb_synic_post and an interrupt. VMB_EAGAIN: occupied, vmb_host_eom will follow. */
@@ -714,6 +782,9 @@ struct vmb_host_config {
 	int (*map)(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t flags, void **pages);
 	void (*unmap)(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t flags, void *const *pages);
 };
+#define VMB_HOST_MONITOR 0x1u  /* give monitor ids out; vmb_host_monitor, or each vmb_host_poll, looks at the triggers */
+#define VMB_HOST_REDIRECT 0x2u /* channels opened with VMB_OPEN_REDIRECT interrupt SINT 7 of VTL 2 */
+#define VMB_HOST_TRUSTED 0x4u  /* a paravisor's server: what comes by vmb_host_post_trusted may be confidential. control-plane.md 16.2 */
 /* max_gpadl_pages as Hyper-V limits guests: 384 MiB before Server 2019, 1280 MiB since. gpadl.md 8 */
 #define VMB_GPADL_PAGES_2016 98304u
 #define VMB_GPADL_PAGES_2019 327680u
@@ -727,8 +798,15 @@ VMB_API int vmb_host_end(struct vmb_host *h); /* [control] VMB_ESTATE while a ch
 /* [control] HvPostMessage: the hypercall's input, copied out of guest memory, header included, <= 256 bytes. Returns the
  * VMB_HV_* status to give to the guest, or a caller's error. control-plane.md 1.2 */
 VMB_API VMB_MUST int vmb_host_post(struct vmb_host *h, const void *input, uint32_t len);
+/* [control] The same where the path is one that only guest and paravisor see. Once such a connection stands, what comes by
+ * vmb_host_post is dropped. */
+VMB_API VMB_MUST int vmb_host_post_trusted(struct vmb_host *h, const void *input, uint32_t len);
 /* [any] HvSignalEvent, on whatever vCPU thread: no lock needed. Returns the status, never an error. Calls wake. */
 VMB_API VMB_MUST int vmb_host_signal(struct vmb_host *h, uint32_t connection, uint32_t flag);
+/* [any] Look at the monitor page: wakes the channels whose bits are set, and clears them. VMB_YES: there were some. Call it
+ * when the page was written, or at least every monitor_latency; vmb_host_poll does it too, and its deadline allows for it.
+ * control-plane.md 9.4 */
+VMB_API int vmb_host_monitor(struct vmb_host *h);
 /* [control] This VP has freed a slot (EOM written, SynIC enabled), or may have. */
 VMB_API int vmb_host_eom(struct vmb_host *h, uint32_t vp);
 /* [control] As vmb_guest_poll. */
@@ -747,10 +825,12 @@ VMB_API int vmb_host_remove(struct vmb_host *h, vmb_handle ch);
 
 struct vmb_open_info {
 	uint32_t size;
-	uint32_t flags;           /* VMB_OFFER_PRIVATE_* as in force for this open */
-	uint32_t version;         /* negotiated */
+	uint32_t flags;           /* VMB_OFFER_PRIVATE_* and VMB_OFFER_PINNED as in force for this open */
+	uint32_t open_flags;      /* VMB_OPEN_* */
+	uint32_t version;         /* negotiated; a reserved channel keeps that of its open */
 	uint32_t ring_gpadl, ring_pages, rx_pages; /* rx: the guest sends here: control page and data */
-	uint32_t target_vp, target_sint, event_flag, connection_id;
+	uint32_t target_vp, target_vtl, target_sint, event_flag, connection_id;
+	uint32_t reserved[3];
 	uint8_t user_data[120];
 };
 VMB_API int vmb_host_open_info(struct vmb_host *h, vmb_handle ch, struct vmb_open_info *out); /* [control] from EV_OPEN on */
@@ -765,7 +845,10 @@ VMB_API int vmb_host_attach(struct vmb_host *h, vmb_handle ch, void *mem, size_t
 /* [control] Give the channel object back: after EV_CLOSE, or by yourself (VMB_ESTOPPED, VMB_EPEER, removal, to pause or to move).
  * Unmaps. -> EV_CLOSED. */
 VMB_API int vmb_host_detach(struct vmb_host *h, vmb_handle ch);
-/* [control] Answer a question otherwise. EV_OPEN: no, with the status the guest shall see (VMB_E* become 0x8000FFFF), or 0 where
+/* [control] What EV_HVSOCK asks. VMB_ENOENT: it has been answered, or its connection is over. */
+VMB_API int vmb_host_hvsock(struct vmb_host *h, const struct vmb_event *question, struct vmb_hvsock *out);
+/* [control] Answer a question otherwise. EV_HVSOCK: 0 once you have offered the channel (vmb_hvsock_offer), else no: the guest hears of that
+ * from 4.1 on. EV_OPEN: no, with the status the guest shall see (VMB_E* become 0x8000FFFF), or 0 where
  * someone else serves the rings: EV_CLOSE will come, answer that with 0 when they are off the memory. EV_GPADL_DOWN: 0. Late or
  * twice: VMB_ENOENT, harmless. */
 VMB_API int vmb_host_answer(struct vmb_host *h, const struct vmb_event *question, int32_t status);
@@ -792,7 +875,10 @@ VMB_API int vmb_host_gpadl_release(struct vmb_host *h, vmb_handle ch, uint32_t g
  * caller has just now are the mapper's to wait for. VMB_EINVAL: no pages, or their numbers overflow. */
 VMB_API int vmb_host_users(struct vmb_host *h, uint64_t pfn, uint64_t pages, uint32_t *cursor, vmb_handle *ch, uint32_t *gpadl);
 
-VMB_API int vmb_host_reset(struct vmb_host *h); /* [control] the VM is reset: EV_CLOSE for all that is attached -> EV_RESET */
+/* [control] Lower what the next contact may have; 0: as the config says. For relays. control-plane.md 3.1 */
+VMB_API int vmb_host_limit(struct vmb_host *h, uint32_t max_version, uint32_t features);
+VMB_API int vmb_host_reset(struct vmb_host *h); /* [control] the VM is reset: EV_CLOSE for all that is attached -> EV_RESET, which
+						* comes when all channels and holds have been given back; vmb_host_users says who has what */
 
 /* ---- looking at an end */
 
@@ -804,6 +890,10 @@ struct vmb_bus_info {
 	uint32_t message_vp, queued; /* messages waiting to be delivered */
 	uint64_t messages_in, messages_out, dropped; /* dropped: wrong type, size, direction, state or version */
 	uint64_t refused_quota, post_retries, stray_events, late_answers;
+	uint64_t monitor_gpa[2];   /* the pages in use, host-to-guest and guest-to-host; 0: none */
+	struct vmb_guid client_id; /* as the guest told it; else 0 */
+	uint32_t paused;           /* 1: between VMB_EV_PAUSED, or the guest's PAUSE, and resume */
+	uint32_t trusted;          /* host: 1: the connection is */
 };
 #define VMB_BUS_NONE 0
 #define VMB_BUS_CONNECTING 1

@@ -7,7 +7,8 @@
  * Three kinds of memory:
  *   private    the library's own: plain C. Wire data in it through vmbi_get16 ... vmbi_put64, at any alignment.
  *   shared     seen by the peer: control words by VMBI_LOAD32_* and VMBI_STORE32_*, aligned words by VMBI_READ64 and VMBI_WRITE64, byte
- *              strings by VMBI_COPY_IN, VMBI_COPY_OUT and VMBI_CLEAR. Each of these touches every byte exactly once.
+ *              strings by VMBI_COPY_IN, VMBI_COPY_OUT and VMBI_CLEAR. A word is touched once. Of a copied byte one value comes out, though
+ *              a memcpy may load it twice.
  *   between    the library's own words that several threads use: the VMBI_*32 atomics.
  */
 #ifndef VMBI_ENV_H

@@ -3,6 +3,11 @@
  * A SCSI disk: requests are in-band or GPA-direct packets with a vstor packet as payload, answers are completions with the
  * same. Requests are first collected, then executed, so that many are in flight. One disk: path 0, target 0, LUN 0. devices.md
  * 8
+ *
+ * Before such a disk is taken away, all requests must have been answered, and the guest must have read the answers: Linux waits
+ * for each of them for ever, also after a rescind (it resets a request's timer whenever that runs out, and the removal waits for
+ * the last request); and when a RESCIND comes it stops reading the ring before anything else. So a disk that is about to go
+ * answers everything with an error (struct image: vanish), until those who sent have stopped and have read it.
  */
 #define _GNU_SOURCE
 #include "device.h"
@@ -11,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { LATENCY_NS = 4000000, DEPTH = 64, WORDS = 160, BLOCK = 512, MAX_TRANSFER = 0x40000, VSTOR = 64, SRB = 12, CDB = SRB + 16 };
+enum { SETTLE_NS = 1000000, DEPTH = 64, WORDS = 160, BLOCK = 512, MAX_TRANSFER = 0x40000, VSTOR = 64, SRB = 12, CDB = SRB + 16 };
 enum operation { OP_COMPLETE = 1, OP_EXECUTE = 3, OP_RESET_LUN = 4, OP_RESET_ADAPTER = 5, OP_RESET_BUS = 6, OP_BEGIN = 7,
 		 OP_END = 8, OP_VERSION = 9, OP_PROPERTIES = 10 };
 enum { SRB_SUCCESS = 1, SRB_ERROR = 4, SRB_SENSE_VALID = 0x80 };
@@ -28,6 +33,7 @@ struct request {
 struct disk {
 	struct request queue[DEPTH];
 	unsigned queued, deepest, late;
+	int vanish;               /* image->vanish, as it was when this batch began */
 	unsigned long requests, reads, writes, errors;
 	uint64_t bytes_read, bytes_written;
 	unsigned version;
@@ -109,7 +115,7 @@ static void inquiry(struct device *d, struct request *q, int present)
 static void capacity(struct device *d, struct request *q, int wide)
 {
 	uint8_t data[32] = { 0 };
-	uint64_t last = d->host->disk_bytes / BLOCK - 1;
+	uint64_t last = d->image->size / BLOCK - 1;
 
 	put_big(data, wide || last < 0xffffffff ? last : 0xffffffff, wide ? 8 : 4);
 	put_big(data + (wide ? 8 : 4), BLOCK, 4);
@@ -119,7 +125,8 @@ static void capacity(struct device *d, struct request *q, int wide)
 static void transfer(struct device *d, struct request *q, int writing, uint64_t lba, uint64_t blocks)
 {
 	struct disk *k = d->state;
-	uint64_t size = d->host->disk_bytes / BLOCK;
+	struct image *image = d->image;
+	uint64_t size = image->size / BLOCK;
 	uint32_t bytes = (uint32_t)blocks * BLOCK;
 	uint8_t *at;
 	int r;
@@ -132,20 +139,24 @@ static void transfer(struct device *d, struct request *q, int writing, uint64_t 
 		fail_sense(q, 5, 0x24);
 		return;
 	}
-	at = (uint8_t *)d->host->disk + lba * BLOCK;
+	at = image->bytes + lba * BLOCK;
+	pthread_mutex_lock(&image->lock);
 	r = writing ? vmb_packet_read(&q->packet, NULL, d->host->memory, 0, at, bytes)
 		    : vmb_packet_write(&q->packet, NULL, d->host->memory, 0, at, bytes);
+	pthread_mutex_unlock(&image->lock);
 	if (r < 0) {
 		fail_sense(q, 5, 0x24);
 		return;
 	}
 	*(writing ? &k->writes : &k->reads) += 1;
 	*(writing ? &k->bytes_written : &k->bytes_read) += bytes;
+	__atomic_fetch_add(writing ? &image->writes : &image->reads, 1, __ATOMIC_RELAXED);
 	put_little(q->vstor + SRB + 12, bytes, 4);
 }
 
 static void execute(struct device *d, struct request *q)
 {
+	const struct disk *k = d->state;
 	uint8_t *srb = q->vstor + SRB;
 	const uint8_t *cdb = q->vstor + CDB;
 	static const uint8_t luns[16] = { 0, 0, 0, 8 };
@@ -157,7 +168,8 @@ static void execute(struct device *d, struct request *q)
 		inquiry(d, q, present);
 		return;
 	}
-	if (!present) { /* not with "invalid LUN": that makes Linux remove this LUN of this target on path 0, whatever the path */
+	/* not with "invalid LUN": that makes Linux remove this LUN of this target on path 0, whatever the path */
+	if (!present || k->vanish) {
 		fail_sense(q, 5, 0x25);
 		return;
 	}
@@ -233,19 +245,15 @@ static void run(struct device *d, struct request *q)
 	put_little(q->vstor + 8, status, 4);
 }
 
-static int storvsp_drained(struct device *d)
+/* Answer all that was collected. */
+static int answer_all(struct device *d)
 {
 	struct disk *k = d->state;
+	struct image *image = d->image;
+	unsigned long errors = k->errors;
 	int r = 0;
 
-	if (!k->queued)
-		return 0;
-	if (!k->late && k->queued < DEPTH) { /* a disk takes its time, and more requests come meanwhile: let serve.c look once more */
-		nanosleep(&(struct timespec){ 0, LATENCY_NS }, NULL);
-		k->late = 1;
-		return VMB_YES;
-	}
-	k->late = 0;
+	k->vanish = (int)__atomic_load_n(&image->vanish, __ATOMIC_ACQUIRE);
 	if (k->queued > k->deepest)
 		k->deepest = k->queued;
 	for (unsigned i = 0; i < k->queued && r >= 0; i++) {
@@ -255,8 +263,48 @@ static int storvsp_drained(struct device *d)
 		run(d, q);
 		r = device_send(d, &answer);
 	}
+	if (r >= 0)
+		r = vmb_channel_flush(d->ch);
+	if (r < 0)
+		return r;
+	__atomic_store_n(&image->in_flight, 0, __ATOMIC_RELEASE);
 	k->queued = 0;
-	return r;
+	if (!k->vanish)
+		return 0;
+	__atomic_fetch_add(&image->failed, (unsigned)(k->errors - errors), __ATOMIC_RELEASE);
+	return VMB_YES; /* to settle */
+}
+
+/* All requests have an error now. Has the guest read them? No signal tells: look again until it has. */
+static int settle(struct device *d)
+{
+	struct vmb_channel_info info = { .size = sizeof info };
+
+	if (vmb_channel_info(d->ch, &info) == 0 && info.tx.in == info.tx.out) {
+		__atomic_store_n(&d->image->settled, __atomic_load_n(&d->image->failed, __ATOMIC_RELAXED), __ATOMIC_RELEASE);
+		return 0;
+	}
+	nanosleep(&(struct timespec){ 0, SETTLE_NS }, NULL);
+	return VMB_YES;
+}
+
+static int storvsp_drained(struct device *d)
+{
+	struct disk *k = d->state;
+	unsigned us = __atomic_load_n(&d->image->latency_us, __ATOMIC_RELAXED);
+
+	if (!k->queued && k->vanish && __atomic_load_n(&d->image->failed, __ATOMIC_RELAXED))
+		return settle(d);
+	if (!k->queued || __atomic_load_n(&d->image->hold, __ATOMIC_ACQUIRE))
+		return 0;
+	/* a disk takes its time, and more requests come meanwhile: let serve.c look once more */
+	if (!k->late && k->queued < DEPTH && us && !__atomic_load_n(&d->image->vanish, __ATOMIC_ACQUIRE)) {
+		nanosleep(&(struct timespec){ 0, us * 1000 }, NULL);
+		k->late = 1;
+		return VMB_YES;
+	}
+	k->late = 0;
+	return answer_all(d);
 }
 
 static int storvsp_packet(struct device *d, const struct vmb_packet *p)
@@ -274,7 +322,9 @@ static int storvsp_packet(struct device *d, const struct vmb_packet *p)
 	q->packet.list.words = q->words;
 	if (p->list.count)
 		memcpy(q->words, p->list.words, p->list.count * sizeof *q->words);
-	return ++k->queued < DEPTH ? 0 : storvsp_drained(d);
+	k->queued++;
+	__atomic_store_n(&d->image->in_flight, k->queued, __ATOMIC_RELEASE);
+	return k->queued < DEPTH ? 0 : answer_all(d);
 }
 
 static int storvsp_open(struct device *d)
@@ -287,6 +337,7 @@ static void storvsp_close(struct device *d)
 {
 	const struct disk *k = d->state;
 
+	__atomic_store_n(&d->image->in_flight, 0, __ATOMIC_RELEASE);
 	d->measure = k->deepest;
 	d->content = k->version != 0;
 	snprintf(d->result, sizeof d->result,

@@ -3,19 +3,26 @@
  * The host-end process: a libvmbus host end and its devices. The VMM process tells what the guest's processors do (wire.h);
  * this one maps the guest's memory and speaks VMBus with it.
  *
- * usage: hostend [-V VERSION] [-n NUMBER] [-e DEVICE=LEAST]... [-s]
+ * usage: hostend [-V VERSION] [-n NUMBER] [-e DEVICE=LEAST]... [-s] [-d DISKS] [-S] [-p PLAN] [-l KIND=N]... [-w]
  *	-V  highest protocol version to accept: 2.4, 3.0 ... 5.3
  *	-n  a random number that the guest must write on the disk (mail.h)
  *	-e  when all is over, this device must have been open, be content, and have reached this figure (device.h: measure)
  *	-s  ask for shutdown once the guest's mail has come and the figures of all other devices are reached
+ *	-d  so many disks (1), each with a random number of its own at its beginning
+ *	-S  offer the devices in a random order, with random channel ids
+ *	-p  what the host end does meanwhile, and checks (plan.h): disks, rescind, rebind, kill or lossy; with @N, N times
+ *	-l  lose one in N of them on purpose (loss.h): interrupt, event, message or signal
+ *	-w  do not look for what was lost: then a guest may hang, as it would on a host that loses interrupts
  *
- * Three kinds of threads: the main one takes packets from the VMM and makes control calls; one pulls events; each open channel
- * has its own.
+ * Kinds of threads: the main one takes packets from the VMM and makes control calls; one pulls events; each open channel has its
+ * own; and so has a plan.
  */
 #define _GNU_SOURCE
 #include "device.h"
 #include "hostlink.h"
+#include "loss.h"
 #include "mail.h"
+#include "plan.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -23,23 +30,28 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { SINT = 2, DISK_BYTES = 64 << 20, LOOK_MS = 200 };
+enum { SINT = 2, DISK_BYTES = 64 << 20, DISK_STEP = 8 << 20, DISKS_MOST = 4, LATENCY_US = 4000 };
+enum { LOOK_MS = 200, LOSS_LOOK_MS = 100 };
 
+/* The last one may be there several times. */
 static const struct device_ops *const table[] = { &dev_heartbeat, &dev_shutdown, &dev_timesync, &dev_storvsp };
-enum { DEVICES = sizeof table / sizeof *table };
+enum { KINDS = sizeof table / sizeof *table, DEVICES = KINDS - 1 + DISKS_MOST, FIRST_DISK = KINDS - 1 };
 
 static struct hostlink link_;
 static struct host host;
 static struct device device[DEVICES];
-static long least[DEVICES];              /* -1: not asked for */
-static const char *number = "";
-static int ask_shutdown, reset_done, ending;
+static struct image image[DISKS_MOST];
+static long least[KINDS];                /* -1: not asked for */
+static const char *number = "", *plan_name;
+static unsigned disks = 1;
+static uint64_t seed;
+static int ask_shutdown, reset_done, ending, shuffled, unwatched;
 static pthread_cond_t reset_ended = PTHREAD_COND_INITIALIZER;
 static uint8_t *simp[WIRE_MAX_VPS], *siefp[WIRE_MAX_VPS]; /* as the guest set them; NULL while off. Any thread */
-static uint32_t version;                 /* of the last connection */
 
 /* ---- callbacks of the host end: leaves */
 
@@ -49,9 +61,28 @@ static int on_message(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, const
 	int r = page ? vmb_synic_post(page + sint * 256, payload, len) : VMB_EAGAIN;
 
 	(void)ctx, (void)vtl;
-	if (r == 0)
+	if (r != 0)
+		return r;
+	if (loss_wanted())
+		loss_slot_was_free(vp);
+	if (loss_now(LOSS_MESSAGE))
+		loss_remember(vp, LOSS_NO_FLAG);
+	else
 		hostlink_raise(&link_, vp, sint);
-	return r;
+	return 0;
+}
+
+/* Shall this event be lost, flag and all? Then its device knows. */
+static int lose_event(uint32_t flag)
+{
+	for (unsigned i = 0; loss_wanted() && i < host.devices; i++)
+		if (__atomic_load_n(&device[i].flag, __ATOMIC_RELAXED) == flag) {
+			if (!loss_now(LOSS_EVENT))
+				return 0;
+			__atomic_fetch_add(&device[i].lost_events, 1, __ATOMIC_ACQ_REL);
+			return 1;
+		}
+	return 0;
 }
 
 static void on_interrupt(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, uint32_t flag)
@@ -59,7 +90,11 @@ static void on_interrupt(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, ui
 	uint8_t *page = vp < WIRE_MAX_VPS ? __atomic_load_n(&siefp[vp], __ATOMIC_ACQUIRE) : NULL;
 
 	(void)ctx, (void)vtl;
-	if (page && vmb_synic_set(page + sint * 256, flag) > 0)
+	if (!page || lose_event(flag) || vmb_synic_set(page + sint * 256, flag) <= 0)
+		return;
+	if (loss_now(LOSS_INTERRUPT))
+		loss_remember(vp, flag);
+	else
 		hostlink_raise(&link_, vp, sint);
 }
 
@@ -88,12 +123,14 @@ static int on_map(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t flags, v
 		if (!pages[i])
 			return VMB_EMAP;
 	}
+	__atomic_fetch_add(&host.pages, n, __ATOMIC_RELAXED);
 	return 0;
 }
 
 static void on_unmap(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t flags, void *const *pages)
 {
-	(void)ctx, (void)pfns, (void)n, (void)flags, (void)pages; /* RAM is always there */
+	(void)ctx, (void)pfns, (void)flags, (void)pages; /* RAM is always there; it is only counted */
+	__atomic_fetch_sub(&host.pages, n, __ATOMIC_RELAXED);
 }
 
 static const struct vmb_mapper memory = { NULL, on_map, on_unmap };
@@ -112,16 +149,19 @@ static void on_event(const struct vmb_event *ev)
 
 	switch (ev->kind) {
 	case VMB_EV_CONNECTED:
-		if (vmb_host_info(host.bus, &info) == 0) {
-			version = info.version;
-			fprintf(stderr, "VMB-NOTE: guest connected, version %u.%u\n", version >> 16, version & 0xffff);
-		}
+		if (!plan_name && vmb_host_info(host.bus, &info) == 0) /* a plan's guest may come often */
+			fprintf(stderr, "VMB-NOTE: guest connected, version %u.%u\n", info.version >> 16, info.version & 0xffff);
 		break;
 	case VMB_EV_OPEN:
 		device_opened(d);
+		__atomic_fetch_add(&host.opens, 1, __ATOMIC_RELEASE);
 		break;
 	case VMB_EV_CLOSED:
 		device_closed(d);
+		break;
+	case VMB_EV_GONE:
+		d->handle = 0;
+		__atomic_fetch_add(&host.gone, 1, __ATOMIC_RELEASE);
 		break;
 	case VMB_EV_RESET:
 		reset_done = 1;
@@ -135,7 +175,19 @@ static int all_reached(void)
 {
 	uint64_t heartbeats = least[0] > 0 ? (uint64_t)least[0] : 0;
 
-	return mail_from_guest(host.disk, host.disk_bytes, NULL, 0) > 0 && dev_heartbeat_answered(&device[0]) >= heartbeats;
+	return mail_from_guest(&image[0], NULL, 0) > 0 && dev_heartbeat_answered(&device[0]) >= heartbeats;
+}
+
+/* Interrupts that were lost are missed after a while; where there is no page, there is nobody to interrupt. */
+static void look_for_lost(void)
+{
+	for (unsigned i = 0; i < link_.vps; i++) {
+		uint8_t *flags = __atomic_load_n(&siefp[i], __ATOMIC_ACQUIRE);
+		uint8_t *slots = __atomic_load_n(&simp[i], __ATOMIC_ACQUIRE);
+
+		if (loss_look(i, flags ? flags + SINT * 256 : NULL, slots ? slots + SINT * 256 : NULL) > 0)
+			hostlink_raise(&link_, i, SINT);
+	}
 }
 
 static void *event_thread(void *arg)
@@ -144,6 +196,7 @@ static void *event_thread(void *arg)
 	struct vmb_event ev = { .deadline = UINT64_MAX };
 	struct timespec t;
 	uint64_t n, now;
+	int looking = loss_wanted() && !unwatched, most = looking ? LOSS_LOOK_MS : LOOK_MS;
 
 	(void)arg;
 	while (!__atomic_load_n(&ending, __ATOMIC_ACQUIRE)) {
@@ -160,8 +213,10 @@ static void *event_thread(void *arg)
 			ask_shutdown = 0;
 			__atomic_store_n(&host.shutdown_wanted, 1u, __ATOMIC_RELEASE);
 		}
-		now = ev.deadline == UINT64_MAX ? LOOK_MS : ev.deadline > now ? (ev.deadline - now) / 1000000 + 1 : 0;
-		if (poll(&fd, 1, now < LOOK_MS ? (int)now : LOOK_MS) > 0 && read(host.poke_fd, &n, sizeof n) != sizeof n)
+		if (looking)
+			look_for_lost();
+		/* a host end gives no deadlines */
+		if (poll(&fd, 1, most) > 0 && read(host.poke_fd, &n, sizeof n) != sizeof n)
 			perror("poke");
 	}
 	return NULL;
@@ -186,15 +241,30 @@ static void set_synic(const struct wire_synic *s)
 static void reset(void)
 {
 	pthread_mutex_lock(&host.control);
+	plan_before_reset(&host);
 	reset_done = 0;
 	if (vmb_host_reset(host.bus) == 0)
 		while (!reset_done)
 			pthread_cond_wait(&reset_ended, &host.control);
+	plan_after_reset(&host);
 	for (unsigned i = 0; i < WIRE_MAX_VPS; i++) {
 		__atomic_store_n(&simp[i], NULL, __ATOMIC_RELEASE);
 		__atomic_store_n(&siefp[i], NULL, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&host.control);
+}
+
+/* Shall this signal be lost? Then its device knows. */
+static int lose_signal(uint32_t connection)
+{
+	for (unsigned i = 0; loss_wanted() && i < host.devices; i++)
+		if (__atomic_load_n(&device[i].connection, __ATOMIC_RELAXED) == connection) {
+			if (!loss_now(LOSS_SIGNAL))
+				return 0;
+			__atomic_fetch_add(&device[i].lost_signals, 1, __ATOMIC_ACQ_REL);
+			return 1;
+		}
+	return 0;
 }
 
 static uint32_t post(const struct wire_post *p)
@@ -218,7 +288,8 @@ static int take_packets(void)
 			hostlink_status(&link_, p.head.vp, post(&p.post));
 			break;
 		case WIRE_SIGNAL:
-			if (vmb_host_signal(host.bus, p.signal.connection, p.signal.flag) != VMB_HV_SUCCESS)
+			if (!lose_signal(p.signal.connection) &&
+			    vmb_host_signal(host.bus, p.signal.connection, p.signal.flag) != VMB_HV_SUCCESS)
 				fprintf(stderr, "a signal to unknown connection %u\n", p.signal.connection);
 			break;
 		case WIRE_EOM:
@@ -242,11 +313,47 @@ static int take_packets(void)
 
 /* ---- beginning and end */
 
+/* The disks differ in size, so that none is taken for another. */
+static int make_image(struct image *m, unsigned i)
+{
+	m->size = DISK_BYTES - (uint64_t)i * DISK_STEP;
+	m->latency_us = LATENCY_US;
+	m->bytes = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (m->bytes == MAP_FAILED)
+		return -1;
+	pthread_mutex_init(&m->lock, NULL);
+	plan_number(m->bytes, seed, i);
+	return 0;
+}
+
+static int make_devices(void)
+{
+	for (unsigned i = 0; i < KINDS - 1 + disks; i++) {
+		struct device *d = &device[i];
+
+		d->ops = table[i < FIRST_DISK ? i : FIRST_DISK];
+		d->host = &host;
+		d->instance = i + 1;
+		if (device_make(d) < 0)
+			return -1;
+		if (i < FIRST_DISK)
+			continue;
+		d->image = &image[i - FIRST_DISK];
+		if (make_image(d->image, i - FIRST_DISK) < 0)
+			return -1;
+	}
+	host.device = device;
+	host.devices = KINDS - 1 + disks;
+	mail_to_guest(&image[0], number);
+	return 0;
+}
+
 static int start(uint32_t max_version)
 {
 	struct vmb_host_config cfg = { .size = sizeof cfg, .max_version = max_version, .vps = link_.vps, .message = on_message,
 				       .interrupt = on_interrupt, .wake = on_wake, .poke = on_poke, .map = on_map, .unmap = on_unmap };
 	struct vmb_storage need;
+	unsigned order[DEVICES];
 	void *mem;
 	int r = vmb_host_storage(&cfg, &need);
 
@@ -254,11 +361,13 @@ static int start(uint32_t max_version)
 		return r;
 	mem = aligned_alloc(need.align, (need.bytes + need.align - 1) / need.align * need.align);
 	r = mem ? vmb_host_init(mem, need.bytes, &cfg, &host.bus) : VMB_ENOSPACE;
-	for (unsigned i = 0; i < DEVICES && r == 0; i++) {
-		device[i].ops = table[i];
-		device[i].host = &host;
-		r = device_offer(&device[i], i + 1);
-	}
+	for (unsigned i = 0; i < host.devices; i++)
+		order[i] = i;
+	if (shuffled)
+		plan_shuffle(&host, order, FIRST_DISK, seed);
+	for (unsigned i = 0; i < host.devices && r == 0; i++)
+		if (!plan_name || !plan_is_late(plan_name, &device[order[i]]))
+			r = device_offer(&device[order[i]]);
 	return r;
 }
 
@@ -275,18 +384,20 @@ static void print_statistics(const struct device *d)
 /* Is all as the command line demands? */
 static int verdict(void)
 {
-	int bad = 0;
+	int bad = plan_name && plan_verdict() < 0;
 
-	for (unsigned i = 0; i < DEVICES; i++) {
+	for (unsigned i = 0; i < host.devices; i++) {
 		const struct device *d = &device[i];
+		long want = least[i < FIRST_DISK ? i : FIRST_DISK];
 
-		print_statistics(d);
-		if (least[i] >= 0 && (!d->opens || !d->content || d->measure < (uint64_t)least[i])) {
-			fprintf(stderr, "%s: %llu where at least %ld is asked for\n", d->ops->name, (unsigned long long)d->measure, least[i]);
+		if (!plan_name)
+			print_statistics(d);
+		if (want >= 0 && (!d->opens || !d->content || d->measure < (uint64_t)want)) {
+			fprintf(stderr, "%s: %llu where at least %ld is asked for\n", d->ops->name, (unsigned long long)d->measure, want);
 			bad = 1;
 		}
 	}
-	if (*number && mail_check(host.disk, host.disk_bytes, number, device, DEVICES) < 0)
+	if (*number && mail_check(&image[0], number, device, host.devices) < 0)
 		bad = 1;
 	return bad;
 }
@@ -302,7 +413,7 @@ static int parse_expectation(char *text)
 {
 	char *value = strchr(text, '=');
 
-	for (unsigned i = 0; value && i < DEVICES; i++)
+	for (unsigned i = 0; value && i < KINDS; i++)
 		if (strlen(table[i]->name) == (size_t)(value - text) && !strncmp(table[i]->name, text, (size_t)(value - text))) {
 			least[i] = strtol(value + 1, NULL, 0);
 			return 0;
@@ -310,41 +421,77 @@ static int parse_expectation(char *text)
 	return -1;
 }
 
+static int parse(int argc, char **argv, uint32_t *max_version)
+{
+	int option;
+
+	for (unsigned i = 0; i < KINDS; i++)
+		least[i] = -1;
+	while ((option = getopt(argc, argv, "V:n:e:sd:Sp:l:w")) != -1)
+		switch (option) {
+		case 'V':
+			*max_version = parse_version(optarg);
+			break;
+		case 'n':
+			number = optarg;
+			break;
+		case 'e':
+			if (parse_expectation(optarg) < 0)
+				return -1;
+			break;
+		case 's':
+			ask_shutdown = 1;
+			break;
+		case 'd':
+			disks = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'S':
+			shuffled = 1;
+			break;
+		case 'p':
+			plan_name = optarg;
+			break;
+		case 'l':
+			if (loss_parse(optarg) < 0)
+				return -1;
+			break;
+		case 'w':
+			unwatched = 1;
+			break;
+		default:
+			return -1;
+		}
+	return disks >= 1 && disks <= DISKS_MOST ? 0 : -1;
+}
+
+static void kill_guest(void)
+{
+	hostlink_kill(&link_);
+}
+
 int main(int argc, char **argv)
 {
 	uint32_t max_version = 0;
 	pthread_t events;
-	int option, r;
+	int r;
 
-	for (unsigned i = 0; i < DEVICES; i++)
-		least[i] = -1;
-	while ((option = getopt(argc, argv, "V:n:e:s")) != -1) {
-		if (option == 'V')
-			max_version = parse_version(optarg);
-		else if (option == 'n')
-			number = optarg;
-		else if (option == 's')
-			ask_shutdown = 1;
-		else if (option != 'e' || parse_expectation(optarg) < 0)
-			return 2;
-	}
-	if (hostlink_open(&link_) < 0)
+	if (parse(argc, argv, &max_version) < 0 || getrandom(&seed, sizeof seed, 0) != sizeof seed || hostlink_open(&link_) < 0)
 		return 2;
+	loss_seed(seed);
 	host.memory = &memory;
 	host.reference_time = reference_time;
+	host.look_ms = loss_wanted() && !unwatched ? LOOK_MS : 0;
 	host.poke_fd = eventfd(0, 0);
-	host.disk_bytes = DISK_BYTES;
-	host.disk = mmap(NULL, DISK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (host.disk == MAP_FAILED || host.poke_fd < 0)
+	if (host.poke_fd < 0 || make_devices() < 0)
 		return 2;
 	pthread_mutex_init(&host.control, NULL);
-	mail_to_guest(host.disk, host.disk_bytes, number);
 	r = start(max_version);
 	if (r < 0) {
 		fprintf(stderr, "hostend: %s\n", vmb_strerror(r));
 		return 2;
 	}
-	if (pthread_create(&events, NULL, event_thread, NULL))
+	if (pthread_create(&events, NULL, event_thread, NULL) ||
+	    (plan_name && plan_start(&host, plan_name, seed, kill_guest) < 0))
 		return 2;
 	r = take_packets();
 	__atomic_store_n(&ending, 1, __ATOMIC_RELEASE);

@@ -104,6 +104,13 @@ void hostlink_raise(struct hostlink *l, uint32_t vp, uint32_t sint)
 	packet_send(l, &r, sizeof(r));
 }
 
+void hostlink_kill(struct hostlink *l)
+{
+	struct wire_head kill = { .type = WIRE_KILL, .vp = WIRE_NO_VP };
+
+	packet_send(l, &kill, sizeof(kill));
+}
+
 void *hostlink_memory(const struct hostlink *l, uint64_t gpa, uint64_t bytes)
 {
 	return bytes <= l->ram_bytes && gpa <= l->ram_bytes - bytes ? l->ram + gpa : NULL;

@@ -24,6 +24,7 @@ int hostlink_receive(struct hostlink *l, union wire_packet *p, int timeout_ms);
 /* From any thread. A failure shows in hostlink_receive. */
 void hostlink_status(struct hostlink *l, uint32_t vp, uint32_t status);
 void hostlink_raise(struct hostlink *l, uint32_t vp, uint32_t sint);
+void hostlink_kill(struct hostlink *l); /* the machine is reset */
 /* Guest memory: NULL if any of it is not RAM. */
 void *hostlink_memory(const struct hostlink *l, uint64_t gpa, uint64_t bytes);
 /* The guest's reference time now, in 100 ns. */

@@ -74,6 +74,10 @@ static const char *reader_take(struct link *l, const union wire_packet *p, size_
 		l->raise(l->ctx, p->head.vp, p->raise.sint);
 		return NULL;
 	}
+	if (p->head.type == WIRE_KILL && bytes == sizeof(p->head)) {
+		l->kill(l->ctx);
+		return NULL;
+	}
 	return "sent a packet of no known kind";
 }
 
@@ -107,9 +111,13 @@ static void *reader_main(void *arg)
 /* In the child. Only WIRE_FD and the standard streams survive: everything else is close-on-exec. */
 static void child_exec(int fd, char *const argv[])
 {
+	sigset_t none;
+
+	sigemptyset(&none);
 	/* dup2 onto itself would leave the close-on-exec flag on. */
 	if (fd == WIRE_FD)
 		fd = dup(fd);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
 	if (fd >= 0 && dup2(fd, WIRE_FD) == WIRE_FD)
 		execv(argv[0], argv);
 	fprintf(stderr, "vmm: cannot start %s: %s\n", argv[0], strerror(errno));

@@ -30,10 +30,11 @@ struct link {
 	/* Called by the reader thread. They must not call link_post or link_reset. */
 	void *ctx;
 	void (*raise)(void *ctx, uint32_t vp, uint32_t sint);
+	void (*kill)(void *ctx);
 	void (*died)(void *ctx, const char *why);
 };
 
-/* Start the program argv[0] and say HELLO. Fill ctx, raise and died in before. 0 or -1. */
+/* Start the program argv[0] and say HELLO. Fill ctx, raise, kill and died in before. 0 or -1. */
 int link_start(struct link *l, char *const argv[], int memfd, uint64_t ram_bytes, uint32_t vps, uint64_t time_zero_ns);
 
 /* On the thread of that VP. */

@@ -20,6 +20,9 @@
 #define MSI_ADDRESS 0xfee00000u          /* APIC id in bits 19:12 */
 #define SINT_MASKED 0x10000u
 #define SINT_POLLING 0x40000u
+#define RFLAGS_IF 0x200u
+#define LAPIC_ISR 0x100u                 /* register offsets */
+#define LAPIC_IRR 0x200u
 #define KICK SIGUSR1                     /* makes a vCPU's thread look at the outcome */
 
 static int complain(const char *what)
@@ -242,6 +245,38 @@ static void kick_all(struct machine *m)
 	for (i = 0; i < m->started; i++) {
 		__atomic_store_n(&m->vcpu[i].run->immediate_exit, 1, __ATOMIC_RELEASE);
 		pthread_kill(m->vcpu[i].thread, KICK);
+	}
+}
+
+/* The highest vector of a LAPIC's bit field, or 0. */
+static unsigned int lapic_highest(const struct kvm_lapic_state *s, unsigned int at)
+{
+	unsigned int vector = 255;
+
+	while (vector && !(s->regs[at + vector / 32 * 16 + vector % 32 / 8] & 1 << vector % 8))
+		vector--;
+	return vector;
+}
+
+void machine_tell(struct machine *m)
+{
+	uint32_t i;
+
+	for (i = 0; i < m->vps; i++) {
+		struct kvm_mp_state mp = { 0 };
+		struct kvm_lapic_state lapic;
+		struct kvm_regs r;
+		int fd = m->vcpu[i].fd;
+
+		memset(&lapic, 0, sizeof(lapic));
+		memset(&r, 0, sizeof(r));
+		ioctl(fd, KVM_GET_MP_STATE, &mp);
+		ioctl(fd, KVM_GET_LAPIC, &lapic);
+		ioctl(fd, KVM_GET_REGS, &r);
+		fprintf(stderr, "vmm: vCPU %u: rip %llx, interrupts %s, %s; vectors pending %x, in service %x\n", i,
+			(unsigned long long)r.rip, r.rflags & RFLAGS_IF ? "on" : "off",
+			mp.mp_state == KVM_MP_STATE_HALTED ? "halted" : "running", lapic_highest(&lapic, LAPIC_IRR),
+			lapic_highest(&lapic, LAPIC_ISR));
 	}
 }
 

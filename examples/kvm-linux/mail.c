@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TO_GUEST = 60 << 20, FROM_GUEST = 61 << 20, TEXT = 8192 };
+enum { TO_GUEST = 60 << 20, FROM_GUEST = 61 << 20, TEXT = MAIL_ROOM - 1 };
 
 static void reverse(const char *number, char out[64])
 {
@@ -17,23 +17,20 @@ static void reverse(const char *number, char out[64])
 	out[n] = 0;
 }
 
-void mail_to_guest(void *disk, uint64_t bytes, const char *number)
+void mail_to_guest(struct image *disk, const char *number)
 {
 	char back[64];
 
 	reverse(number, back);
-	if (bytes > FROM_GUEST)
-		snprintf((char *)disk + TO_GUEST, 128, "VMB-MAIL %s\n", back);
+	if (disk->size > FROM_GUEST)
+		snprintf((char *)disk->bytes + TO_GUEST, 128, "VMB-MAIL %s\n", back);
 }
 
-int mail_from_guest(const void *disk, uint64_t bytes, char *text, unsigned room)
+static int from_guest(const struct image *disk, char *text, unsigned room)
 {
-	const char *mail = (const char *)disk + FROM_GUEST;
-	const char *end;
+	const char *mail = (const char *)disk->bytes + FROM_GUEST;
+	const char *end = disk->size < FROM_GUEST + TEXT ? NULL : memmem(mail, TEXT, "\nend\n", 5);
 
-	if (bytes < FROM_GUEST + TEXT || strncmp(mail, "number ", 7))
-		return 0;
-	end = memmem(mail, TEXT, "\nend\n", 5);
 	if (!end)
 		return 0;
 	if (text && (size_t)(end - mail) + 2 <= room) {
@@ -41,6 +38,16 @@ int mail_from_guest(const void *disk, uint64_t bytes, char *text, unsigned room)
 		text[end - mail + 1] = 0;
 	}
 	return (int)(end - mail) + 1;
+}
+
+int mail_from_guest(struct image *disk, char *text, unsigned room)
+{
+	int r;
+
+	pthread_mutex_lock(&disk->lock);
+	r = from_guest(disk, text, room);
+	pthread_mutex_unlock(&disk->lock);
+	return r;
 }
 
 static int complain(const char *what, const char *line)
@@ -52,18 +59,22 @@ static int complain(const char *what, const char *line)
 /* One "device" line: 1 if it is about a device of ours and right, 0 if it is about none, -1 if it is wrong. */
 static int check_device(const char *line, const struct device *devices, unsigned n)
 {
-	char class_text[64];
+	char instance_text[64], class_text[64];
 	unsigned relid, cpu;
 	unsigned long interrupts;
-	struct vmb_guid guid, ours;
+	struct vmb_guid guid, instance, ours;
 
-	if (sscanf(line, "device %63s %u %u %lu", class_text, &relid, &cpu, &interrupts) != 4 || vmb_guid_parse(class_text, &guid) < 0)
+	if (sscanf(line, "device %63s %63s %u %u %lu", instance_text, class_text, &relid, &cpu, &interrupts) != 5 ||
+	    vmb_guid_parse(instance_text, &instance) < 0 || vmb_guid_parse(class_text, &guid) < 0)
 		return complain("not understood", line);
 	for (unsigned i = 0; i < n; i++) {
 		const struct device *d = &devices[i];
 
-		if (vmb_guid_parse(d->ops->class_id, &ours) < 0 || memcmp(&ours, &guid, sizeof ours))
+		device_instance(d, &ours);
+		if (memcmp(&ours, &instance, sizeof ours))
 			continue;
+		if (vmb_guid_parse(d->ops->class_id, &ours) < 0 || memcmp(&ours, &guid, sizeof ours))
+			return complain("another class than ours", line);
 		if (relid != d->info.event_flag)
 			return complain("another channel id than ours", line);
 		if (cpu != d->info.target_vp)
@@ -77,13 +88,13 @@ static int check_device(const char *line, const struct device *devices, unsigned
 	return 0;
 }
 
-int mail_check(const void *disk, uint64_t bytes, const char *number, const struct device *devices, unsigned n)
+int mail_check(struct image *disk, const char *number, const struct device *devices, unsigned n)
 {
-	char text[TEXT + 1], back[64], expect[128], *line, *rest = text;
+	char text[MAIL_ROOM], back[64], expect[128], *line, *rest = text;
 	unsigned right = 0, numbers = 0;
 	int r;
 
-	if (!mail_from_guest(disk, bytes, text, sizeof text))
+	if (!mail_from_guest(disk, text, sizeof text))
 		return complain("none came", "");
 	reverse(number, back);
 	while ((line = strsep(&rest, "\n")) && *line) {

@@ -12,11 +12,12 @@
 #	#: cmdline WORDS    more words for the guest's kernel command line
 #	#: host WORDS       arguments of the host end
 #	#: resets N         resets of the guest that are part of the plan (0)
+#	#: clear -z         after every second of them its memory is cleared
 #	#: ram MIB          (256)
 #	#: limit SECONDS    (120)
 # Each run has a random number of its own: guest and host end get it as $number and @number@, and init says it at the end.
 # It passes when the guest's script, the host end and the VMM are all content. Lines that guest or host end begin with
-# "VMB-NOTE: " are shown, pass or fail.
+# "VMB-NOTE: " are shown, pass or fail; each "VMB-PASS: " or "VMB-FAIL: " is a check of its own, and counts.
 
 kit=$1
 tmp=$(mktemp -d)
@@ -36,11 +37,20 @@ said()
 	tr -d '\r' <"$1" | grep -q "$2"
 }
 
+# checks NAME: those that guest and host end made
+checks()
+{
+	cat "$tmp/console" "$tmp/errors" | tr -d '\r' >"$tmp/said"
+	sed -n "s/^VMB-NOTE: /VMB: $1: /p; s/^VMB-PASS: /VMB: ok   $1: /p; s/^VMB-FAIL: /VMB: FAIL $1: /p" "$tmp/said"
+	passed=$((passed + $(grep -c '^VMB-PASS: ' "$tmp/said")))
+	failed=$((failed + $(grep -c '^VMB-FAIL: ' "$tmp/said")))
+}
+
 tell_failure()
 {
 	echo "VMB: FAIL $1: $2"
 	echo "VMB: --- $1: VMM and host end say"
-	tail -n 20 "$tmp/errors" | sed 's/^/VMB: | /'
+	grep -v '^VMB-' "$tmp/errors" | tail -n 30 | sed 's/^/VMB: | /'
 	echo "VMB: --- $1: the guest's console ends with"
 	tr -d '\r' <"$tmp/console" | tail -n 60 | sed 's/^/VMB: | /'
 }
@@ -55,18 +65,18 @@ run_one()
 	start=$(cut -d ' ' -f 1 /proc/uptime)
 	: >"$tmp/console"
 	# Unquoted: words.
-	timeout -k 2 "$limit" "$kit/vmm" -k "$kit/vmlinuz" -i "$kit/l2.cpio" -c "$2" -m "$(field "$file" ram 256)" \
-		-r "$(field "$file" resets 0)" -o "$tmp/console" \
+	timeout -k 15 "$limit" "$kit/vmm" -k "$kit/vmlinuz" -i "$kit/l2.cpio" -c "$2" -m "$(field "$file" ram 256)" \
+		-r "$(field "$file" resets 0)" $(field "$file" clear "") -o "$tmp/console" \
 		-a "console=ttyS0 quiet panic=-1 nokaslr scenario=$1 number=$number ${3:+each=$3} $(field "$file" cmdline)" \
 		-- "$kit/hostend" $(field "$file" host | sed "s/@each@/$3/; s/@number@/$number/") >"$tmp/errors" 2>&1 </dev/null
 	status=$?
 	seconds=$(cut -d ' ' -f 1 /proc/uptime | awk -v s="$start" '{ printf "%.1f", $1 - s }')
-	cat "$tmp/console" "$tmp/errors" | tr -d '\r' | sed -n "s/^VMB-NOTE: /VMB: $name_shown: /p"
+	checks "$name_shown"
 	case $status in
 	0) why="the guest's script failed" ;;
 	3) why="the guest was reset" ;;
 	4) why="the host end failed" ;;
-	124 | 137 | 143) why="not finished within $limit s" ;;
+	6 | 124 | 137 | 143) why="not finished within $limit s" ;;
 	*) why="VMM exit status $status" ;;
 	esac
 	if [ $status -eq 0 ] && said "$tmp/console" "^VMB-L2: result 0, number $number\$"; then

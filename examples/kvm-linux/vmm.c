@@ -7,13 +7,16 @@
 #include "vmm.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#define CLEAR_NS 20000000 /* how long somebody has time to touch memory that is not his */
 #define MAX_RAM_MIB 3072u /* one piece from 0 on, below the hole that the APICs are in */
 
 static const char usage[] =
@@ -24,14 +27,17 @@ static const char usage[] =
 	"  -m MIB    guest RAM (256)\n"
 	"  -c N      vCPUs (1)\n"
 	"  -o FILE   where the guest's console goes (standard output)\n"
-	"  -r N      follow the guest through N resets (0)\n"
+	"  -r N      follow the guest through N resets (0), by itself or by the host end (wire.h: KILL)\n"
+	"  -z        after every second reset, clear the guest's memory, and see that nobody touches it before the next boot;\n"
+	"            else the next guest finds what the last one left there\n"
 	"HOST_END is started with the socket of wire.h as descriptor 3; without it the guest finds a bus where nobody answers.\n"
 	"exit status: 0 the guest powered off and the host end was content, 2 usage or set-up, 3 the guest was reset,\n"
-	"             4 the host end failed, 5 KVM failed\n";
+	"             4 the host end failed, 5 KVM failed, 6 told to stop, by SIGTERM: then it tells where the guest was\n";
 
 struct options {
 	const char *kernel, *initrd, *cmdline, *console;
 	unsigned int mib, vcpus, resets;
+	bool clear;
 	char **host_end;
 };
 
@@ -48,7 +54,7 @@ static int options_read(struct options *o, int argc, char **argv)
 	int c;
 
 	*o = (struct options){ .cmdline = "console=ttyS0", .mib = 256, .vcpus = 1 };
-	while ((c = getopt(argc, argv, "k:i:a:m:c:o:r:")) != -1) {
+	while ((c = getopt(argc, argv, "k:i:a:m:c:o:r:z")) != -1) {
 		switch (c) {
 		case 'k':
 			o->kernel = optarg;
@@ -70,6 +76,9 @@ static int options_read(struct options *o, int argc, char **argv)
 			break;
 		case 'r':
 			o->resets = (unsigned int)strtoul(optarg, NULL, 10);
+			break;
+		case 'z':
+			o->clear = true;
 			break;
 		default:
 			return -1;
@@ -96,6 +105,11 @@ static void on_raise(void *ctx, uint32_t vp, uint32_t sint)
 	machine_raise(ctx, vp, sint);
 }
 
+static void on_kill(void *ctx)
+{
+	machine_stop(ctx, RESET);
+}
+
 static void on_died(void *ctx, const char *why)
 {
 	fprintf(stderr, "vmm: the host end %s\n", why);
@@ -116,9 +130,76 @@ static enum outcome live(struct machine *m, const struct options *o, int console
 			outcome = HOST_END_DIED;
 		else if (linux_boot(m, o->kernel, o->initrd, cmdline) == 0)
 			outcome = machine_run(m);
+		if (outcome == TOLD_TO_STOP)
+			machine_tell(m);
 	}
 	machine_destroy(m);
 	return outcome;
+}
+
+/* The guest is gone and the host end has said that it let go of its memory. A page that anybody touches after this comes back. */
+static int memory_clear(struct machine *m, int memfd)
+{
+	struct timespec wait = { .tv_nsec = CLEAR_NS };
+	struct stat st;
+
+	if (fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)m->ram_bytes) < 0) {
+		perror("vmm: guest RAM");
+		return -1;
+	}
+	nanosleep(&wait, NULL);
+	if (fstat(memfd, &st) < 0 || st.st_blocks) {
+		fprintf(stderr, "vmm: somebody touched the guest's memory after the reset\n");
+		return -1;
+	}
+	return 0;
+}
+
+/* Life after life, on the same host end. */
+static enum outcome live_all(struct machine *m, const struct options *o, int console, int memfd)
+{
+	unsigned int life = 0, cleared = 0;
+	enum outcome outcome;
+
+	while ((outcome = live(m, o, console, life)) == RESET && life < o->resets) {
+		link_reset(&m->link);
+		life++;
+		if (!o->clear || life % 2 == 0)
+			continue;
+		if (memory_clear(m, memfd) < 0)
+			return BROKEN;
+		cleared++;
+	}
+	if (o->clear && outcome == POWERED_OFF)
+		fprintf(stderr,
+			"VMB-PASS: the guest's memory was cleared after %u of %u resets, and nobody touched it before the next boot\n",
+			cleared, life);
+	return outcome;
+}
+
+/* SIGTERM, on a thread of its own, for what it does is no matter for a signal handler. */
+static void *wait_for_term(void *arg)
+{
+	sigset_t set;
+	int sig;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	while (sigwait(&set, &sig) != 0)
+		;
+	machine_stop(arg, TOLD_TO_STOP);
+	return NULL;
+}
+
+/* Before there are other threads: all block it, the one that waits for it gets it. */
+static int take_term(struct machine *m)
+{
+	pthread_t thread;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	return pthread_sigmask(SIG_BLOCK, &set, NULL) || pthread_create(&thread, NULL, wait_for_term, m) || pthread_detach(thread) ? -1 : 0;
 }
 
 static int result(enum outcome outcome, int host_status)
@@ -133,6 +214,8 @@ static int result(enum outcome outcome, int host_status)
 		return 3;
 	case HOST_END_DIED:
 		return 4;
+	case TOLD_TO_STOP:
+		return 6;
 	case RUNNING:
 	case BROKEN:
 		break;
@@ -146,7 +229,6 @@ int main(int argc, char **argv)
 	struct options o;
 	struct timespec now;
 	enum outcome outcome;
-	unsigned int life = 0;
 	int memfd, console = STDOUT_FILENO;
 
 	if (options_read(&o, argc, argv) < 0) {
@@ -165,14 +247,16 @@ int main(int argc, char **argv)
 	m->time_zero_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	m->link.ctx = m;
 	m->link.raise = on_raise;
+	m->link.kill = on_kill;
 	m->link.died = on_died;
+	if (take_term(m) < 0) {
+		perror("vmm: SIGTERM");
+		return 2;
+	}
 	if (o.host_end && link_start(&m->link, o.host_end, memfd, m->ram_bytes, m->vps, m->time_zero_ns) < 0) {
 		perror("vmm: the host end");
 		return 2;
 	}
-	while ((outcome = live(m, &o, console, life)) == RESET && life < o.resets) {
-		link_reset(&m->link);
-		life++;
-	}
+	outcome = live_all(m, &o, console, memfd);
 	return result(outcome, link_off(&m->link));
 }

@@ -21,6 +21,7 @@ enum outcome {           /* how a run of the machine ended; the first one counts
 	POWERED_OFF,
 	RESET,
 	HOST_END_DIED,
+	TOLD_TO_STOP,    /* SIGTERM: it took too long */
 	BROKEN           /* KVM refused, or an exit nobody can handle */
 };
 
@@ -85,6 +86,8 @@ enum outcome machine_run(struct machine *m);
 void machine_destroy(struct machine *m);
 /* From any thread: end the run. The vCPUs stop soon. */
 void machine_stop(struct machine *m, enum outcome outcome);
+/* When it has stopped: what each vCPU was about, to standard error. */
+void machine_tell(struct machine *m);
 /* From any thread. SINT's vector to the VP, if the guest wants it (platform.md 5.3). */
 void machine_raise(struct machine *m, uint32_t vp, uint32_t sint);
 

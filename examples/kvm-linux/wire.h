@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#define WIRE_VERSION 1u
+#define WIRE_VERSION 2u
 #define WIRE_FD 3                /* the host end inherits its end of the socket as this descriptor */
 #define WIRE_NO_VP 0xffffffffu   /* head.vp where no VP is meant */
 #define WIRE_MAX_VPS 64u
@@ -34,7 +34,8 @@ enum wire_type {
 	WIRE_OFF = 7,            /* no VP runs, nothing follows. Exit: status 0 says that the host end is content */
 	/* host end -> VMM */
 	WIRE_STATUS = 64,        /* answer to POST (head.vp: whose) or RESET */
-	WIRE_RAISE = 65          /* interrupt this VP with the vector of this SINT, unless it is masked or the SynIC is off */
+	WIRE_RAISE = 65,         /* interrupt this VP with the vector of this SINT, unless it is masked or the SynIC is off */
+	WIRE_KILL = 66           /* reset the machine now, whatever it is doing; RESET follows, as ever. vp: WIRE_NO_VP */
 };
 
 struct wire_head {
@@ -80,7 +81,7 @@ struct wire_raise {
 	uint32_t reserved;
 };
 
-/* EOM, RESET and OFF are a wire_head alone. */
+/* EOM, RESET, OFF and KILL are a wire_head alone. */
 union wire_packet {
 	struct wire_head head;
 	struct wire_hello hello;

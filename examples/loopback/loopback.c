@@ -4,6 +4,7 @@
  * device, sends it requests and gets completions, until the hypervisor takes the device away. "Guest memory" is an array,
  * hypercalls are function calls, and an interrupt is a flag that the loop looks at. Run it with: make demo
  */
+#include <endian.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,7 +182,8 @@ static struct {
 
 static int guest_post(void *ctx, uint32_t connection, const void *payload, uint32_t len)
 {
-	struct { uint32_t connection, zero, type, len; unsigned char payload[VMB_MESSAGE_MAX]; } in = { connection, 0, 1, len, { 0 } };
+	struct { uint32_t connection, zero, type, len; unsigned char payload[VMB_MESSAGE_MAX]; } in = {
+		htole32(connection), 0, htole32(1), htole32(len), { 0 } };
 	int r;
 
 	(void)ctx; /* HvPostMessage: an exit to the hypervisor */

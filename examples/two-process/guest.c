@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "wire.h"
 
+#include <endian.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -30,7 +31,7 @@ static struct timespec begin, end;
 static int on_post(void *ctx, uint32_t connection, const void *payload, uint32_t len)
 {
 	struct call c = { .what = CALL_POST };
-	uint32_t head[4] = { connection, 0, 1, len };
+	uint32_t head[4] = { htole32(connection), 0, htole32(1), htole32(len) };
 	int status;
 
 	(void)ctx;
@@ -65,11 +66,11 @@ static int send_requests(unsigned long *sent, uint64_t *idle, uint64_t in_flight
 
 	while (*idle && *sent < REQUESTS) {
 		unsigned slot = (unsigned)__builtin_ctzll(*idle);
-		uint64_t words[2] = { VMB_RANGE(VMB_PAGE, 0), BUFFER_PFN + slot }, payload = *sent & 0xff;
+		uint64_t words[2] = { VMB_RANGE(VMB_PAGE, 0), BUFFER_PFN + slot }, payload = htole64(*sent & 0xff);
 		struct vmb_packet p = { .kind = VMB_PKT_GPA, .flags = VMB_PKT_WANTS_REPLY, .payload = &payload, .len = sizeof payload,
 					.list = { words, 2, 1 }, .user = slot };
 
-		in_flight[slot] = payload;
+		in_flight[slot] = *sent & 0xff;
 		r = vmb_channel_put(channel, &p);
 		if (r < 0)
 			break;

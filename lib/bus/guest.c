@@ -5,22 +5,32 @@
 #define GUEST_CHANNELS 64u
 #define GUEST_GPADL_PAGES 8190u
 #define GUEST_PAGES_MAX 0x1000000u /* of lists being announced at once: 64 GiB of memory */
-#define GUEST_ID_WORDS 1024u
+#define GUEST_IDS 2048u
 
 /* ---- config */
 
-static int guest_check_pages(const struct vmb_guest_config *cfg)
+int vmbi_guest_check_monitor(const uint64_t gpa[2], void *const page[2])
 {
-	int pages = !!cfg->monitor_gpa[0] + !!cfg->monitor_gpa[1] + !!cfg->monitor_page[0] + !!cfg->monitor_page[1];
+	int pages = !!gpa[0] + !!gpa[1] + !!page[0] + !!page[1];
 
 	if (pages != 0 && pages != 4)
 		return VMB_EINVAL;
-	if (!cfg->interrupt_gpa != !cfg->interrupt_page)
+	return (gpa[0] | gpa[1]) % VMB_PAGE || ((uintptr_t)page[0] | (uintptr_t)page[1]) % VMB_PAGE ? VMB_EINVAL : 0;
+}
+
+static int guest_check_pages(const struct vmb_guest_config *cfg)
+{
+	if (!cfg->interrupt_gpa != !cfg->interrupt_page || cfg->interrupt_gpa % VMB_PAGE || (uintptr_t)cfg->interrupt_page % VMB_PAGE)
 		return VMB_EINVAL;
-	if ((cfg->interrupt_gpa | cfg->monitor_gpa[0] | cfg->monitor_gpa[1]) % VMB_PAGE ||
-	    ((uintptr_t)cfg->interrupt_page | (uintptr_t)cfg->monitor_page[0] | (uintptr_t)cfg->monitor_page[1]) % VMB_PAGE)
+	return vmbi_guest_check_monitor(cfg->monitor_gpa, cfg->monitor_page);
+}
+
+/* control-plane.md 3.1 */
+static int guest_check_features(const struct vmb_guest_config *cfg)
+{
+	if (cfg->features >= VMB_FEATURE_PINNING << 1 || cfg->vtl > 15)
 		return VMB_EINVAL;
-	return 0;
+	return cfg->features & VMB_FEATURE_SERVER_MONITOR && !cfg->monitor ? VMB_EINVAL : 0;
 }
 
 static int guest_check_versions(struct vmb_guest_config *cfg)
@@ -52,9 +62,12 @@ static int guest_config(struct vmb_guest_config *to, const struct vmb_guest_conf
 		to->max_gpadls = 2 * to->max_channels;
 	if (!to->max_gpadl_pages)
 		to->max_gpadl_pages = GUEST_GPADL_PAGES;
-	if (to->max_gpadls > VMBI_GUEST_MAX_GPADLS || to->max_gpadl_pages > GUEST_PAGES_MAX)
+	if (to->max_gpadls > VMBI_GUEST_MAX_GPADLS || to->max_gpadl_pages > GUEST_PAGES_MAX || to->max_hvsock > VMBI_GUEST_MAX_GPADLS ||
+	    to->reserved)
 		return VMB_EINVAL;
-	r = guest_check_pages(to);
+	r = guest_check_features(to);
+	if (r >= 0)
+		r = guest_check_pages(to);
 	return r < 0 ? r : guest_check_versions(to);
 }
 
@@ -70,12 +83,17 @@ static uint32_t guest_map_size(uint32_t gpadls)
 	return n;
 }
 
+static uint32_t guest_map_bits(const struct vmb_guest_config *cfg)
+{
+	return cfg->max_channels < 256 ? 8 : 16;
+}
+
 /* The one place that knows what the storage is made of. base NULL: only computing. In the arena each list has one word of its own
  * beside its pages; further range words count as pages. */
 static struct vmb_guest *guest_carve(struct vmbi_carve *c, const struct vmb_guest_config *cfg)
 {
 	struct vmb_guest *g = vmbi_carve(c, 1, sizeof *g);
-	uint32_t posts = cfg->max_channels + 2 + cfg->max_gpadls + 1, events = posts + cfg->max_channels;
+	uint32_t posts = cfg->max_channels + 3 + cfg->max_gpadls + cfg->max_hvsock + 1, events = posts + cfg->max_channels;
 	uint32_t arena = cfg->max_gpadl_pages + cfg->max_gpadls;
 	void *part;
 
@@ -85,7 +103,9 @@ static struct vmb_guest *guest_carve(struct vmbi_carve *c, const struct vmb_gues
 		g->member = part
 	GUEST_PART(channels, cfg->max_channels + 1);
 	GUEST_PART(gpadls, cfg->max_gpadls + 1);
-	GUEST_PART(ids, GUEST_ID_WORDS);
+	GUEST_PART(connects, cfg->max_hvsock + 1);
+	GUEST_PART(ids, GUEST_IDS * guest_map_bits(cfg) / 32);
+	GUEST_PART(event_slots, GUEST_IDS * guest_map_bits(cfg) / 32);
 	GUEST_PART(declined, VMBI_FLAG_WORDS);
 	GUEST_PART(keys, cfg->max_channels + 1);
 	GUEST_PART(gone, cfg->max_channels);
@@ -134,6 +154,7 @@ int vmb_guest_init(void *mem, size_t bytes, const struct vmb_guest_config *cfg, 
 	g = guest_carve(&c, &own);
 	g->cfg = own;
 	g->next_gpadl = VMBI_GUEST_FIRST_GPADL;
+	g->map_bits = guest_map_bits(&own);
 	g->gpadl_mask = guest_map_size(own.max_gpadls) - 1;
 	for (uint32_t i = 1; i <= own.max_channels; i++) {
 		g->channels[i].guest = g;
@@ -145,6 +166,9 @@ int vmb_guest_init(void *mem, size_t bytes, const struct vmb_guest_config *cfg, 
 	for (uint32_t i = 1; i <= own.max_gpadls; i++)
 		g->gpadls[i].next = i < own.max_gpadls ? i + 1 : 0;
 	g->free_gpadl = 1;
+	for (uint32_t i = 1; i <= own.max_hvsock; i++)
+		g->connects[i].next = i < own.max_hvsock ? i + 1 : 0;
+	g->free_connect = own.max_hvsock != 0;
 	*guest = g;
 	return 0;
 }
@@ -173,8 +197,8 @@ int vmb_guest_end(struct vmb_guest *g)
 
 	if (r < 0)
 		return r;
-	/* No channel object is out where there is no connection. */
-	r = g->state == VMB_BUS_NONE ? 0 : VMB_ESTATE;
+	/* Without a connection only reserved channels have an object out. */
+	r = g->state == VMB_BUS_NONE && !g->objects ? 0 : VMB_ESTATE;
 	vmbi_guard_leave(&g->guard);
 	return r;
 }
@@ -208,6 +232,10 @@ int vmb_guest_info(struct vmb_guest *g, struct vmb_bus_info *out)
 	connected = g->state > VMB_BUS_CONNECTING;
 	info.state = g->state == VMBI_GUEST_UNLOADING ? VMB_BUS_LEAVING : g->state;
 	info.version = connected ? g->version : 0;
+	info.features = g->features;
+	info.monitor_gpa[0] = g->monitor_gpa[0];
+	info.monitor_gpa[1] = g->monitor_gpa[1];
+	info.paused = g->paused;
 	info.channels = g->live;
 	info.attached = g->objects;
 	info.gpadls = g->lists;

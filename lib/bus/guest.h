@@ -5,6 +5,8 @@
  *   guest.c            storage, init, end, info; entering and leaving a [control] call
  *   guest_message.c    the host's messages: admission and dispatch
  *   guest_connect.c    contact, version ladder, UNLOAD
+ *   guest_request.c    what is asked of a living connection: other monitor pages, pause, sockets, closing what others left open
+ *   guest_crash.c      [any]: UNLOAD by a dying system
  *   guest_offer.c      slots, handles, channel ids, offers, rescind, release
  *   guest_open.c       OPEN, CLOSE, MODIFY: the life of a channel object
  *   guest_gpadl.c      page lists: the arena while announcing, creation, tear-down
@@ -36,6 +38,7 @@
 #define VMBI_GUEST_TRIES 100u           /* posts of one message, at most. control-plane.md 1.2 */
 #define VMBI_GUEST_FIRST_GPADL 0xe1e10u /* where ids start, as in other guests. gpadl.md 7.2 */
 #define VMBI_GUEST_MAX_GPADLS 65535u
+#define VMBI_GUEST_UNLOADABLE 0x80000000u
 
 /* vmb_guest.state: VMB_BUS_*, and after UNLOAD has been queued: */
 #define VMBI_GUEST_UNLOADING 6u
@@ -43,8 +46,10 @@
 /* Object numbers. Channels come first, so that a channel's number is its slot. */
 #define VMBI_GUEST_NODE_CONNECTION(g) ((g)->cfg.max_channels + 1)
 #define VMBI_GUEST_NODE_DECLINER(g) ((g)->cfg.max_channels + 2)
-#define VMBI_GUEST_NODE_GPADL(g, k) ((g)->cfg.max_channels + 2 + (k))
-#define VMBI_GUEST_NODE_GONE(g, k) ((g)->cfg.max_channels + 2 + (g)->cfg.max_gpadls + (k))
+#define VMBI_GUEST_NODE_CLOSER(g) ((g)->cfg.max_channels + 3)
+#define VMBI_GUEST_NODE_GPADL(g, k) ((g)->cfg.max_channels + 3 + (k))
+#define VMBI_GUEST_NODE_CONNECT(g, k) ((g)->cfg.max_channels + 3 + (g)->cfg.max_gpadls + (k))
+#define VMBI_GUEST_NODE_GONE(g, k) ((g)->cfg.max_channels + 3 + (g)->cfg.max_gpadls + (g)->cfg.max_hvsock + (k))
 
 /* What became of a post. */
 #define VMBI_GUEST_SENT 0
@@ -76,6 +81,10 @@
 #define VMBI_GC_MAYBE_GONE 0x1000u /* REL_ID_RELEASED is being repeated, and may have arrived */
 #define VMBI_GC_LEAK 0x2000u       /* EV_CLOSED will say VMB_ELEAK */
 #define VMBI_GC_LISTS_DOWN 0x4000u /* released, and its lists have been sent down */
+#define VMBI_GC_RESERVED 0x8000u   /* this open is that of a reserved channel */
+#define VMBI_GC_KEPT 0x10000u      /* its connection is over, and it is open all the same */
+#define VMBI_GC_CLOSE_OUT 0x20000u /* CLOSE_RESERVED is not answered */
+#define VMBI_GC_SOCKET 0x40000u    /* EV_HVSOCK tells of it instead of EV_OFFER */
 
 /* Events not given out yet, in the order in which one object gives them. */
 #define VMBI_GE_OFFER 0x1u
@@ -88,6 +97,8 @@
 #define VMBI_GE_DISCONNECTED 0x1u
 #define VMBI_GE_CONNECTED 0x2u
 #define VMBI_GE_OFFERS_DONE 0x4u
+#define VMBI_GE_MONITOR 0x8u
+#define VMBI_GE_PAUSED 0x10u
 #define VMBI_GE_GONE 0x1u
 
 struct vmbi_gc { /* one offered channel */
@@ -100,6 +111,9 @@ struct vmbi_gc { /* one offered channel */
 	uint32_t signal_connection;
 	uint32_t signal_page;   /* 1: set the id's bit in the interrupt page, too */
 	uint32_t signal_monitor; /* monitor id + 1: set that bit instead; 0: none */
+	void *monitor_page;     /* there */
+	uint32_t flag;          /* its event flag */
+	uint32_t reserved;
 
 	/* control's own, on lines of its own */
 	uint32_t state __attribute__((aligned(64)));
@@ -114,7 +128,10 @@ struct vmbi_gc { /* one offered channel */
 	uint32_t target_vp, new_vp;
 	int32_t open_status, target_status;
 	uint32_t open_said, target_said; /* by the wire */
+	uint32_t result_vp, result_sint; /* reserved: where answers come */
+	uint32_t redirect;
 	uint32_t dedicated;     /* is_dedicated of the offer */
+	uint64_t socket_user;
 	struct vmb_channel *object;
 	uint8_t user_data[120];
 	struct vmb_offer offer;
@@ -150,11 +167,28 @@ struct vmbi_gg { /* one page list, of a ring or of the embedder's */
 	uint32_t said;          /* by the wire */
 };
 
+/* vmbi_gs.state */
+#define VMBI_GS_FREE 0u
+#define VMBI_GS_QUEUED 1u
+#define VMBI_GS_SENT 2u
+#define VMBI_GS_DONE 3u /* its event is queued */
+
+struct vmbi_gs { /* a connect to a service of the host */
+	struct vmb_guid endpoint, service, silo; /* as on the wire */
+	uint64_t user;
+	uint32_t state, next;
+	int32_t status;
+	uint32_t said;
+};
+
 struct vmb_guest {
 	/* [any] */
 	uint32_t scan;          /* words of event flags that are looked at; 0: not connected */
 	uint32_t by_page;       /* 1: below 2.4 */
-	uint32_t *ids;          /* channel id -> slot, two in a word */
+	uint32_t unloadable;    /* for guest_crash.c: connection to post UNLOAD on, | 1 << 31; 0: nothing to unload */
+	uint32_t map_bits;      /* of a slot in these maps: 8, or 16 where there are many */
+	uint32_t *ids;          /* channel id -> slot */
+	uint32_t *event_slots;  /* event flag -> slot */
 	struct vmbi_gc *channels; /* [0] is not used */
 	struct vmb_guest_config cfg;
 	uint32_t stray __attribute__((aligned(64)));
@@ -164,6 +198,19 @@ struct vmb_guest {
 	uint32_t state;
 	uint32_t version;       /* negotiated, or tried */
 	uint32_t connection;    /* to post on */
+	uint32_t features;      /* negotiated */
+	uint32_t redirected;    /* the redirected message connection is being tried */
+	uint32_t contacts;      /* connections so far */
+	uint32_t kept;          /* channels with VMBI_GC_KEPT */
+	uint32_t paused;        /* 1: PAUSE is sent, or to be sent next */
+	uint32_t asking;        /* MODIFY_CONNECTION or PAUSE that is not answered: its type */
+	int32_t monitor_status, pause_status;
+	uint32_t monitor_said;
+	uint64_t monitor_gpa[2], new_gpa[2]; /* in use; asked for */
+	void *monitor_page[2], *new_page[2];
+	struct { uint32_t id, vp, sint, out; } closer; /* CLOSE_RESERVED of nobody's channel: id 0: none; out: sent */
+	int32_t closer_status;
+	uint32_t free_connect;
 	uint32_t send;          /* type of the connection's next message; 0: none */
 	uint32_t answer_due;    /* the host may have our INITIATE_CONTACT or UNLOAD */
 	uint32_t owed;          /* a connection ended without proof that memory is free */
@@ -199,11 +246,15 @@ struct vmb_guest {
 	uint32_t *declined;            /* bit per channel id */
 	uint32_t *gpadl_map;           /* GPADL id & gpadl_mask -> list */
 	struct vmbi_gg *gpadls;        /* [0] is not used */
+	struct vmbi_gs *connects;      /* the same */
 	vmb_handle *gone;              /* ring of handles */
 	uint64_t *arena;
 };
 
 /* ---- guest.c */
+
+/* Monitor pages of an embedder: 0, or VMB_EINVAL. */
+int vmbi_guest_check_monitor(const uint64_t gpa[2], void *const page[2]);
 
 /* Begin a [control] call: 0, VMB_EINVAL for NULL, VMB_EREENTRY. */
 int vmbi_guest_enter(struct vmb_guest *g);
@@ -220,10 +271,20 @@ static inline uint32_t vmbi_gg_index(const struct vmb_guest *g, const struct vmb
 	return (uint32_t)(d - g->gpadls);
 }
 
-/* [any] The slot of a channel id below 2048, or 0. */
-static inline uint32_t vmbi_guest_id_slot(const struct vmb_guest *g, uint32_t id)
+/* [any] The slot of a channel id or event flag below 2048, or 0. */
+static inline uint32_t vmbi_guest_map_get(const struct vmb_guest *g, const uint32_t *map, uint32_t key)
 {
-	return VMBI_LOAD32_RELAXED(&g->ids[id / 2]) >> id % 2 * 16 & 0xffff;
+	uint32_t bits = g->map_bits, at = key * bits;
+
+	return VMBI_LOAD32_RELAXED(&map[at / 32]) >> at % 32 & ((1u << bits) - 1);
+}
+
+/* One writer; readers on any CPU see the old or the new slot. */
+static inline void vmbi_guest_map_set(const struct vmb_guest *g, uint32_t *map, uint32_t key, uint32_t slot)
+{
+	uint32_t bits = g->map_bits, at = key * bits, *word = &map[at / 32], mask = ((1u << bits) - 1) << at % 32;
+
+	VMBI_STORE32_RELEASE(word, (VMBI_LOAD32_RELAXED(word) & ~mask) | slot << at % 32);
 }
 
 /* ---- guest_message.c */
@@ -242,6 +303,32 @@ int vmbi_guest_on_unloaded(struct vmb_guest *g);
 void vmbi_guest_connection_timeout(struct vmb_guest *g);
 /* A channel is gone. If it was the last one, and we want to leave: UNLOAD. */
 void vmbi_guest_connection_step(struct vmb_guest *g);
+
+/* ---- guest_request.c */
+
+/* The messages of the connection that are none of guest_connect.c's: PAUSE, RESUME, MODIFY_CONNECTION. */
+uint32_t vmbi_guest_request_message(struct vmb_guest *g, uint8_t *out);
+void vmbi_guest_request_posted(struct vmb_guest *g, uint32_t type, int outcome, uint32_t status);
+int vmbi_guest_on_paused(struct vmb_guest *g);
+int vmbi_guest_on_monitor(struct vmb_guest *g, const uint8_t *msg);
+/* The answer to `asking` does not come. */
+void vmbi_guest_request_timeout(struct vmb_guest *g);
+/* The connection ends: nothing that is asked will be answered. */
+void vmbi_guest_requests_end(struct vmb_guest *g);
+uint32_t vmbi_guest_closer_message(struct vmb_guest *g, uint8_t *out);
+void vmbi_guest_closer_posted(struct vmb_guest *g, int outcome);
+void vmbi_guest_closer_timeout(struct vmb_guest *g);
+uint32_t vmbi_guest_close_reserved_message(uint8_t *out, uint32_t id, uint32_t vp, uint32_t sint);
+/* CLOSE_RESERVED_RESPONSE for no channel of ours. */
+int vmbi_guest_on_closer(struct vmb_guest *g, uint32_t id);
+uint32_t vmbi_guest_connect_message(struct vmb_guest *g, struct vmbi_gs *s, uint8_t *out);
+void vmbi_guest_connect_posted(struct vmb_guest *g, struct vmbi_gs *s, int outcome, uint32_t status);
+void vmbi_guest_connect_timeout(struct vmb_guest *g, struct vmbi_gs *s);
+int vmbi_guest_on_connect_result(struct vmb_guest *g, const uint8_t *msg);
+/* An hvsock channel is offered: 1 and the user of the connect that asked for it; 0: nobody did. */
+int vmbi_guest_connect_offered(struct vmb_guest *g, const struct vmb_offer *o, uint64_t *user);
+/* The event of a connect was given out. */
+void vmbi_guest_connect_told(struct vmb_guest *g, struct vmbi_gs *s);
 
 /* ---- guest_offer.c */
 
@@ -266,6 +353,7 @@ uint32_t vmbi_guest_channel_message(struct vmb_guest *g, struct vmbi_gc *c, uint
 void vmbi_guest_channel_posted(struct vmb_guest *g, struct vmbi_gc *c, int outcome, uint32_t status);
 int vmbi_guest_on_opened(struct vmb_guest *g, const uint8_t *msg);
 int vmbi_guest_on_modified(struct vmb_guest *g, const uint8_t *msg);
+int vmbi_guest_on_reserved_closed(struct vmb_guest *g, const uint8_t *msg);
 void vmbi_guest_channel_timeout(struct vmb_guest *g, struct vmbi_gc *c);
 /* Do what has become possible. The channel may be gone after it. */
 void vmbi_guest_channel_step(struct vmb_guest *g, struct vmbi_gc *c);
@@ -273,6 +361,16 @@ void vmbi_guest_channel_step(struct vmb_guest *g, struct vmbi_gc *c);
 void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c);
 /* Ask its owner for it. */
 void vmbi_guest_abandon(struct vmb_guest *g, struct vmbi_gc *c);
+/* The connection ends: 1 if this is an open reserved channel, which stays. */
+int vmbi_guest_keep(struct vmb_guest *g, struct vmbi_gc *c);
+static inline int vmbi_guest_is_open_message(uint32_t type)
+{
+	return type == VMBI_MSG_OPEN_CHANNEL || type == VMBI_MSG_OPEN_RESERVED_CHANNEL;
+}
+static inline int vmbi_guest_is_close_message(uint32_t type)
+{
+	return type == VMBI_MSG_CLOSE_CHANNEL || type == VMBI_MSG_CLOSE_RESERVED_CHANNEL;
+}
 /* The ring's list is there, or will not be. */
 void vmbi_guest_ring_created(struct vmb_guest *g, struct vmbi_gc *c, int32_t status, uint32_t said);
 
@@ -309,6 +407,8 @@ void vmbi_guest_gpadl_told(struct vmb_guest *g, struct vmbi_gg *d);
 void vmbi_guest_queue(struct vmb_guest *g, uint32_t node);
 /* Send until the queue is empty or the hypervisor is busy. */
 void vmbi_guest_post(struct vmb_guest *g);
+/* Is this result of a post worth another try? */
+int vmbi_guest_is_busy(int status, uint32_t type);
 /* How long to wait before the next try, in nanoseconds. */
 uint64_t vmbi_guest_retry_delay(const struct vmb_guest *g);
 
@@ -319,6 +419,8 @@ void vmbi_guest_unmark(struct vmb_guest *g, uint32_t node, uint32_t marks);
 /* Wait for an answer, at most reply_ms. One wait per object. */
 void vmbi_guest_wait(struct vmb_guest *g, uint32_t node);
 void vmbi_guest_unwait(struct vmb_guest *g, uint32_t node);
+/* All waits begin anew at the next poll: no answer could come meanwhile. */
+void vmbi_guest_wait_again(struct vmb_guest *g);
 /* The connection's own deadline, from now on; 0 ms: none. */
 void vmbi_guest_clock(struct vmb_guest *g, uint32_t ms);
 

@@ -38,9 +38,12 @@ static void guest_connect_none(struct vmb_guest *g)
 {
 	vmbi_guest_clock(g, 0);
 	VMBI_STORE32_RELAXED(&g->scan, 0);
+	VMBI_STORE32_RELAXED(&g->unloadable, 0);
 	g->state = VMB_BUS_NONE;
+	g->features = 0;
 	g->send = 0;
 	g->answer_due = 0;
+	vmbi_guest_requests_end(g);
 }
 
 /* ---- contact */
@@ -72,9 +75,11 @@ static void guest_connect_next(struct vmb_guest *g, int32_t status, uint32_t sai
 static uint32_t guest_connect_contact(const struct vmb_guest *g, uint8_t *out, uint32_t *connection)
 {
 	const struct vmb_guest_config *cfg = &g->cfg;
-	int len = vmb_message_init(out, VMB_MESSAGE_MAX, VMBI_MSG_INITIATE_CONTACT, g->version, 0);
+	int len = vmb_message_init(out, VMB_MESSAGE_MAX, VMBI_MSG_INITIATE_CONTACT, g->version, cfg->features);
 
-	*connection = g->version >= VMB_V5_0 ? VMBI_CONNECTION_MULTICLIENT : VMBI_CONNECTION_LEGACY;
+	*connection = VMBI_CONNECTION_LEGACY;
+	if (g->version >= VMB_V5_0)
+		*connection = g->redirected ? VMBI_CONNECTION_REDIRECTED : VMBI_CONNECTION_MULTICLIENT;
 	vmbi_put32(out + VMBI_AT(INITIATE_CONTACT, version), g->version);
 	if (g->version >= VMB_V3_0)
 		vmbi_put32(out + VMBI_AT(INITIATE_CONTACT, target_vp), cfg->message_vp);
@@ -82,6 +87,12 @@ static uint32_t guest_connect_contact(const struct vmb_guest *g, uint8_t *out, u
 		out[VMBI_AT(INITIATE_CONTACT, target_sint)] = (uint8_t)cfg->sint;
 	else
 		vmbi_put64(out + VMBI_AT(INITIATE_CONTACT, interrupt_page), cfg->interrupt_gpa);
+	if (g->version >= VMB_V5_1)
+		out[VMBI_AT(INITIATE_CONTACT, target_vtl)] = (uint8_t)cfg->vtl;
+	if (g->version >= VMB_V6_0)
+		vmbi_put32(out + VMBI_AT(INITIATE_CONTACT, feature_flags), cfg->features);
+	if (g->version >= VMB_V6_0 && cfg->features & VMB_FEATURE_CLIENT_ID)
+		VMBI_MEMCPY(out + VMBI_AT(INITIATE_CONTACT, client_id), &cfg->client_id, 16);
 	vmbi_put64(out + VMBI_AT(INITIATE_CONTACT, parent_to_child_page), cfg->monitor_gpa[0]);
 	vmbi_put64(out + VMBI_AT(INITIATE_CONTACT, child_to_parent_page), cfg->monitor_gpa[1]);
 	return (uint32_t)len;
@@ -89,7 +100,10 @@ static uint32_t guest_connect_contact(const struct vmb_guest *g, uint8_t *out, u
 
 static void guest_connect_contact_posted(struct vmb_guest *g, int outcome, uint32_t status)
 {
-	if (outcome == VMBI_GUEST_FAILED && status == VMB_HV_INVALID_CONNECTION) {
+	if (outcome == VMBI_GUEST_FAILED && status == VMB_HV_INVALID_CONNECTION && g->redirected && g->version >= VMB_V5_0) {
+		g->redirected = 0;
+		guest_connect_send(g, VMBI_MSG_INITIATE_CONTACT);
+	} else if (outcome == VMBI_GUEST_FAILED && status == VMB_HV_INVALID_CONNECTION) {
 		guest_connect_next(g, VMB_EPLATFORM, status);
 	} else if (outcome == VMBI_GUEST_FAILED) {
 		guest_connect_failed(g, VMB_EPLATFORM, status);
@@ -97,6 +111,26 @@ static void guest_connect_contact_posted(struct vmb_guest *g, int outcome, uint3
 		g->answer_due = 1;
 		if (outcome == VMBI_GUEST_SENT)
 			vmbi_guest_clock(g, g->cfg.connect_ms);
+	}
+}
+
+/* Whose monitor pages are in use. The host's own come with this very response; where they are none, or cannot be had, signals are
+ * hypercalls. control-plane.md 3.1, 20.2 */
+static void guest_connect_monitor(struct vmb_guest *g, const uint8_t *msg)
+{
+	uint64_t gpa[2] = { g->cfg.monitor_gpa[0], g->cfg.monitor_gpa[1] };
+	void *page[2] = { g->cfg.monitor_page[0], g->cfg.monitor_page[1] };
+
+	if (g->features & VMB_FEATURE_SERVER_MONITOR) {
+		gpa[0] = vmbi_get64(msg + VMBI_AT(VERSION_RESPONSE, parent_to_child_page));
+		gpa[1] = vmbi_get64(msg + VMBI_AT(VERSION_RESPONSE, child_to_parent_page));
+		page[0] = page[1] = NULL;
+		if (!gpa[1] || (gpa[0] | gpa[1]) % VMB_PAGE || g->cfg.monitor(g->cfg.ctx, gpa, page) < 0 || !page[1])
+			gpa[0] = gpa[1] = 0;
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		g->monitor_gpa[i] = gpa[i];
+		g->monitor_page[i] = gpa[1] ? page[i] : NULL;
 	}
 }
 
@@ -118,6 +152,11 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
 	g->connection = g->version >= VMB_V5_0 ? selected : VMBI_CONNECTION_LEGACY;
 	g->state = VMB_BUS_CONNECTED;
 	g->leaks = 0;
+	g->features = 0;
+	if (g->version >= VMB_V6_0)
+		g->features = g->cfg.features & vmbi_get32(msg + VMBI_AT(VERSION_RESPONSE, supported_features));
+	guest_connect_monitor(g, msg);
+	VMBI_STORE32_RELAXED(&g->unloadable, g->connection | VMBI_GUEST_UNLOADABLE);
 	VMBI_STORE32_RELAXED(&g->by_page, g->version < VMB_V2_4);
 	VMBI_STORE32_RELEASE(&g->scan, 1); /* flag 0 is the interrupt page's */
 	if (g->owed) { /* the contact has ended whatever was before. control-plane.md 7.2 step 7, gpadl.md 7.9 */
@@ -152,6 +191,7 @@ static int guest_connect(struct vmb_guest *g)
 	g->state = VMB_BUS_CONNECTING;
 	g->connect_status = 0;
 	g->version = vmbi_guest_version_below(&g->cfg, UINT32_MAX);
+	g->redirected = g->cfg.vtl == VMBI_REDIRECT_VTL;
 	guest_connect_send(g, VMBI_MSG_INITIATE_CONTACT);
 	return 0;
 }
@@ -176,9 +216,10 @@ static void guest_connect_ended(struct vmb_guest *g, int32_t status)
 
 void vmbi_guest_connection_step(struct vmb_guest *g)
 {
-	if (g->state != VMB_BUS_LEAVING || g->live)
+	if (g->state != VMB_BUS_LEAVING || g->live != g->kept)
 		return;
 	g->state = VMBI_GUEST_UNLOADING;
+	g->paused = 0; /* UNLOAD ends that, too */
 	VMBI_MEMSET(g->declined, 0, VMBI_FLAG_WORDS * 4); /* UNLOAD releases all */
 	guest_connect_send(g, VMBI_MSG_UNLOAD);
 }
@@ -207,7 +248,9 @@ int vmbi_guest_on_unloaded(struct vmb_guest *g)
 
 void vmbi_guest_connection_timeout(struct vmb_guest *g)
 {
-	if (g->state == VMB_BUS_CONNECTING)
+	if (g->asking)
+		vmbi_guest_request_timeout(g);
+	else if (g->state == VMB_BUS_CONNECTING)
 		guest_connect_failed(g, VMB_ETIMEDOUT, 0);
 	else
 		guest_connect_ended(g, VMB_ETIMEDOUT);
@@ -217,15 +260,20 @@ static int guest_connect_leave(struct vmb_guest *g)
 {
 	int pages = g->cfg.interrupt_page || g->cfg.monitor_page[0];
 
-	if (g->state == VMB_BUS_CONNECTING) { /* the host may have the pages */
-		guest_connect_ended(g, g->answer_due && pages ? VMB_ELEAK : 0);
+	if (g->state == VMB_BUS_CONNECTING) { /* the host may have the pages, or still what a connection before has left */
+		guest_connect_ended(g, g->owed || (g->answer_due && pages) ? VMB_ELEAK : 0);
 		return 0;
 	}
 	if (g->state != VMB_BUS_CONNECTED && g->state != VMB_BUS_RUNNING)
 		return VMB_ESTATE;
-	vmbi_guest_unmark(g, VMBI_GUEST_NODE_CONNECTION(g), VMBI_GE_CONNECTED | VMBI_GE_OFFERS_DONE);
-	g->send = 0; /* REQUEST_OFFERS has lost its sense */
+	vmbi_guest_unmark(g, VMBI_GUEST_NODE_CONNECTION(g),
+			  VMBI_GE_CONNECTED | VMBI_GE_OFFERS_DONE | VMBI_GE_MONITOR | VMBI_GE_PAUSED);
+	g->send = 0; /* what was to be asked has lost its sense */
+	g->asking = 0;
+	vmbi_guest_clock(g, 0);
 	g->state = VMB_BUS_LEAVING;
+	if (g->paused) /* there is a lot to say first */
+		guest_connect_send(g, VMBI_MSG_RESUME);
 	vmbi_guest_abandon_all(g);
 	vmbi_guest_connection_step(g);
 	return 0;
@@ -246,7 +294,9 @@ uint32_t vmbi_guest_connection_message(struct vmb_guest *g, uint8_t *out, uint32
 		return 0;
 	if (g->send == VMBI_MSG_INITIATE_CONTACT)
 		return guest_connect_contact(g, out, connection);
-	return (uint32_t)vmb_message_init(out, VMB_MESSAGE_MAX, g->send, g->version, 0);
+	if (g->send == VMBI_MSG_REQUEST_OFFERS || g->send == VMBI_MSG_UNLOAD)
+		return (uint32_t)vmb_message_init(out, VMB_MESSAGE_MAX, g->send, g->version, 0);
+	return vmbi_guest_request_message(g, out);
 }
 
 void vmbi_guest_connection_posted(struct vmb_guest *g, int outcome, uint32_t status)
@@ -259,6 +309,8 @@ void vmbi_guest_connection_posted(struct vmb_guest *g, int outcome, uint32_t sta
 		guest_connect_contact_posted(g, outcome, status);
 	} else if (type == VMBI_MSG_UNLOAD) {
 		guest_connect_unload_posted(g, outcome);
+	} else if (type != VMBI_MSG_REQUEST_OFFERS) {
+		vmbi_guest_request_posted(g, type, outcome, status);
 	} else if (outcome == VMBI_GUEST_FAILED) { /* no offers will come */
 		g->offers_status = VMB_EPLATFORM;
 		guest_connect_mark(g, VMBI_GE_OFFERS_DONE);

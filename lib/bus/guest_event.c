@@ -49,14 +49,28 @@ void vmbi_guest_clock(struct vmb_guest *g, uint32_t ms)
 		g->poke = 1;
 }
 
+void vmbi_guest_wait_again(struct vmb_guest *g)
+{
+	uint32_t node;
+
+	while ((node = g->waiting.head) != 0) {
+		vmbi_guest_unwait(g, node);
+		vmbi_guest_wait(g, node);
+	}
+}
+
 static void guest_event_expire(struct vmb_guest *g, uint64_t now)
 {
 	uint32_t node;
 
-	while ((node = g->waiting.head) != 0 && g->deadlines[node] <= now) {
+	while (!g->paused && (node = g->waiting.head) != 0 && g->deadlines[node] <= now) {
 		vmbi_guest_unwait(g, node);
 		if (node <= g->cfg.max_channels)
 			vmbi_guest_channel_timeout(g, &g->channels[node]);
+		else if (node == VMBI_GUEST_NODE_CLOSER(g))
+			vmbi_guest_closer_timeout(g);
+		else if (node > VMBI_GUEST_NODE_CONNECT(g, 0))
+			vmbi_guest_connect_timeout(g, &g->connects[node - VMBI_GUEST_NODE_CONNECT(g, 0)]);
 		else
 			vmbi_guest_gpadl_timeout(g, &g->gpadls[node - VMBI_GUEST_NODE_GPADL(g, 0)]);
 	}
@@ -86,7 +100,7 @@ static uint64_t guest_event_deadline(const struct vmb_guest *g, uint64_t now)
 
 	if (g->held)
 		at = g->retry_at; /* without a clock 0: as soon as you can */
-	if (now && g->waiting.head && g->deadlines[g->waiting.head] < at)
+	if (now && !g->paused && g->waiting.head && g->deadlines[g->waiting.head] < at)
 		at = g->deadlines[g->waiting.head];
 	if (now && g->clock_at && g->clock_at < at)
 		at = g->clock_at;
@@ -103,6 +117,10 @@ static void guest_event_of_channel(struct vmb_guest *g, struct vmbi_gc *c, uint3
 	case VMBI_GE_OFFER:
 		ev->kind = VMB_EV_OFFER;
 		c->flags |= VMBI_GC_SEEN;
+		if (c->flags & VMBI_GC_SOCKET) {
+			ev->kind = VMB_EV_HVSOCK;
+			ev->user = c->socket_user;
+		}
 		break;
 	case VMBI_GE_OPENED:
 		ev->kind = VMB_EV_OPENED;
@@ -153,10 +171,26 @@ static void guest_event_of_connection(struct vmb_guest *g, uint32_t mark, struct
 		ev->kind = VMB_EV_CONNECTED;
 		ev->status = g->connect_status;
 		ev->peer_status = g->connect_said;
-	} else {
+	} else if (mark == VMBI_GE_OFFERS_DONE) {
 		ev->kind = VMB_EV_OFFERS_DONE;
 		ev->status = g->offers_status;
+	} else if (mark == VMBI_GE_MONITOR) {
+		ev->kind = VMB_EV_MONITOR;
+		ev->status = g->monitor_status;
+		ev->peer_status = g->monitor_said;
+	} else {
+		ev->kind = VMB_EV_PAUSED;
+		ev->status = g->pause_status;
 	}
+}
+
+static void guest_event_of_connect(struct vmb_guest *g, struct vmbi_gs *s, struct vmb_event *ev)
+{
+	ev->kind = VMB_EV_HVSOCK;
+	ev->user = s->user;
+	ev->status = s->status;
+	ev->peer_status = s->said;
+	vmbi_guest_connect_told(g, s);
 }
 
 static int guest_event_pull(struct vmb_guest *g, struct vmb_event *ev)
@@ -174,6 +208,11 @@ static int guest_event_pull(struct vmb_guest *g, struct vmb_event *ev)
 		guest_event_of_channel(g, &g->channels[node], mark, ev);
 	} else if (node == VMBI_GUEST_NODE_CONNECTION(g)) {
 		guest_event_of_connection(g, mark, ev);
+	} else if (node == VMBI_GUEST_NODE_CLOSER(g)) {
+		ev->kind = VMB_EV_CLOSED;
+		ev->status = g->closer_status;
+	} else if (node > VMBI_GUEST_NODE_CONNECT(g, 0) && node <= VMBI_GUEST_NODE_GONE(g, 0)) {
+		guest_event_of_connect(g, &g->connects[node - VMBI_GUEST_NODE_CONNECT(g, 0)], ev);
 	} else if (node <= VMBI_GUEST_NODE_GONE(g, 0)) {
 		guest_event_of_gpadl(g, &g->gpadls[node - VMBI_GUEST_NODE_GPADL(g, 0)], mark, ev);
 	} else {

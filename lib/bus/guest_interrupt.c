@@ -3,8 +3,8 @@
  * Interrupts and signals, from any CPU, beside control calls: flags to channels, and channels to the host. control-plane.md 9,
  * ring.md 10.4
  *
- * Flags are cleared before the channel is woken (R12). The way from a channel id to its slot is one load; the slot's gate keeps
- * the channel there, and inside the gate the id is compared once more, for the slot may have become another's meanwhile.
+ * Flags are cleared before the channel is woken (R12). The way from an event flag to its slot is one load; the slot's gate keeps
+ * the channel there, and inside the gate the flag is compared once more, for the slot may have become another's meanwhile.
  */
 #include "guest.h"
 
@@ -13,16 +13,16 @@ static void guest_interrupt_stray(struct vmb_guest *g)
 	(void)VMBI_FETCH_ADD32(&g->stray, 1u);
 }
 
-static void guest_interrupt_channel(struct vmb_guest *g, uint32_t id)
+static void guest_interrupt_channel(struct vmb_guest *g, uint32_t flag)
 {
-	uint32_t slot = vmbi_guest_id_slot(g, id);
+	uint32_t slot = vmbi_guest_map_get(g, g->event_slots, flag);
 	struct vmbi_gc *c = &g->channels[slot];
 
 	if (!slot || vmbi_gate_is_closed(&c->gate)) {
 		guest_interrupt_stray(g);
 		return;
 	}
-	if (vmbi_gate_enter(&c->gate) && c->id == id) {
+	if (vmbi_gate_enter(&c->gate) && c->flag == flag) {
 		if (g->cfg.wake)
 			g->cfg.wake(g->cfg.ctx, c->user);
 	} else {
@@ -76,7 +76,7 @@ void vmbi_guest_signal_host(void *ctx)
 	const struct vmb_guest_config *cfg = &c->guest->cfg;
 
 	if (c->signal_monitor) {
-		vmbi_monitor_set(cfg->monitor_page[1], c->signal_monitor - 1);
+		vmbi_monitor_set(c->monitor_page, c->signal_monitor - 1);
 		return;
 	}
 	if (c->signal_page)

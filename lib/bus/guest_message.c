@@ -10,6 +10,8 @@
 #define GUEST_ON_RUNNING 0x4u
 #define GUEST_ON_LEAVING 0x8u  /* before UNLOAD: channels are being closed */
 #define GUEST_ON_UNLOADING 0x10u
+#define GUEST_ON_NONE 0x20u
+#define GUEST_ON_ANY 0x3fu
 #define GUEST_ON_LIVE (GUEST_ON_OFFERING | GUEST_ON_RUNNING | GUEST_ON_LEAVING)
 
 /* By type. Messages for which this end never asks are not looked at. */
@@ -23,17 +25,33 @@ static const uint8_t guest_message_when[VMBI_MSG_COUNT] = {
 	[VMBI_MSG_VERSION_RESPONSE] = GUEST_ON_CONTACT,
 	[VMBI_MSG_UNLOAD_COMPLETE] = GUEST_ON_UNLOADING,
 	[VMBI_MSG_MODIFY_CHANNEL_RESPONSE] = GUEST_ON_LIVE,
+	[VMBI_MSG_TL_CONNECT_RESULT] = GUEST_ON_LIVE,
+	[VMBI_MSG_MODIFY_CONNECTION_RESPONSE] = GUEST_ON_LIVE,
+	[VMBI_MSG_PAUSE_RESPONSE] = GUEST_ON_LIVE,
+	[VMBI_MSG_CLOSE_RESERVED_RESPONSE] = GUEST_ON_ANY, /* what it closes outlives connections */
 };
 
 static const uint8_t guest_message_state[] = {
+	[VMB_BUS_NONE] = GUEST_ON_NONE,
 	[VMB_BUS_CONNECTING] = GUEST_ON_CONTACT, [VMB_BUS_CONNECTED] = GUEST_ON_OFFERING, [VMB_BUS_RUNNING] = GUEST_ON_RUNNING,
 	[VMB_BUS_LEAVING] = GUEST_ON_LEAVING,    [VMBI_GUEST_UNLOADING] = GUEST_ON_UNLOADING,
 };
 
 static int guest_message_is_answer(uint32_t type)
 {
-	return type == VMBI_MSG_OPEN_CHANNEL_RESULT || type == VMBI_MSG_GPADL_CREATED || type == VMBI_MSG_GPADL_TORNDOWN ||
-	       type == VMBI_MSG_MODIFY_CHANNEL_RESPONSE;
+	switch (type) {
+	case VMBI_MSG_OPEN_CHANNEL_RESULT:
+	case VMBI_MSG_GPADL_CREATED:
+	case VMBI_MSG_GPADL_TORNDOWN:
+	case VMBI_MSG_MODIFY_CHANNEL_RESPONSE:
+	case VMBI_MSG_TL_CONNECT_RESULT:
+	case VMBI_MSG_MODIFY_CONNECTION_RESPONSE:
+	case VMBI_MSG_PAUSE_RESPONSE:
+	case VMBI_MSG_CLOSE_RESERVED_RESPONSE:
+		return 1;
+	default:
+		return 0;
+	}
 }
 
 /* 1: it was for somebody. */
@@ -57,6 +75,14 @@ static int guest_message_handle(struct vmb_guest *g, uint32_t type, const uint8_
 		return vmbi_guest_on_modified(g, msg);
 	case VMBI_MSG_VERSION_RESPONSE:
 		return vmbi_guest_on_version(g, msg);
+	case VMBI_MSG_TL_CONNECT_RESULT:
+		return vmbi_guest_on_connect_result(g, msg);
+	case VMBI_MSG_MODIFY_CONNECTION_RESPONSE:
+		return vmbi_guest_on_monitor(g, msg);
+	case VMBI_MSG_PAUSE_RESPONSE:
+		return vmbi_guest_on_paused(g);
+	case VMBI_MSG_CLOSE_RESERVED_RESPONSE:
+		return vmbi_guest_on_reserved_closed(g, msg);
 	default:
 		return vmbi_guest_on_unloaded(g);
 	}
@@ -66,9 +92,11 @@ static int guest_message_handle(struct vmb_guest *g, uint32_t type, const uint8_
 void vmbi_guest_receive(struct vmb_guest *g, const uint8_t *msg, uint32_t len)
 {
 	uint32_t type;
+	uint32_t version = g->state == VMB_BUS_NONE ? 0 : g->version;
+	uint32_t features = g->state == VMB_BUS_CONNECTING ? g->cfg.features : g->features;
 
 	g->messages_in++;
-	if (g->state == VMB_BUS_NONE || vmb_message_check(msg, len, g->version, 0, 0) < 0) {
+	if (vmb_message_check(msg, len, version, features, 0) < 0) {
 		g->dropped++;
 		return;
 	}

@@ -22,18 +22,9 @@ struct vmbi_gc *vmbi_guest_find(struct vmb_guest *g, vmb_handle ch)
 
 struct vmbi_gc *vmbi_guest_by_id(struct vmb_guest *g, uint32_t id)
 {
-	uint32_t slot = id <= VMBI_MAX_CHANNEL_ID ? vmbi_guest_id_slot(g, id) : 0;
+	uint32_t slot = id <= VMBI_MAX_CHANNEL_ID ? vmbi_guest_map_get(g, g->ids, id) : 0;
 
 	return slot ? &g->channels[slot] : NULL;
-}
-
-/* One writer; readers on any CPU see the old or the new slot. */
-static void guest_offer_map(struct vmb_guest *g, uint32_t id, uint32_t slot)
-{
-	uint32_t *word = &g->ids[id / 2];
-	uint32_t shift = id % 2 * 16;
-
-	VMBI_STORE32_RELEASE(word, (VMBI_LOAD32_RELAXED(word) & ~(0xffffu << shift)) | slot << shift);
 }
 
 /* Not 0. */
@@ -108,9 +99,13 @@ void vmbi_guest_decline_posted(struct vmb_guest *g, int outcome)
 
 static void guest_offer_read(const struct vmb_guest *g, const uint8_t *msg, struct vmb_offer *o)
 {
-	/* Flags that tell what is private mean nothing without their features, of which we ask for none. control-plane.md 8.1 */
-	const uint32_t unknown = VMB_OFFER_PRIVATE_RING | VMB_OFFER_PRIVATE_MEMORY | VMB_OFFER_PINNED;
+	/* Flags that tell what is private mean nothing without their features. control-plane.md 8.1 */
+	uint32_t unknown = 0;
 
+	if (!(g->features & VMB_FEATURE_CONFIDENTIAL))
+		unknown |= VMB_OFFER_PRIVATE_RING | VMB_OFFER_PRIVATE_MEMORY;
+	if (!(g->features & VMB_FEATURE_PINNING))
+		unknown |= VMB_OFFER_PINNED;
 	VMBI_MEMSET(o, 0, sizeof *o);
 	o->flags = vmbi_get16(msg + VMBI_AT(OFFER_CHANNEL, flags)) & ~unknown;
 	VMBI_MEMCPY(&o->class_id, msg + VMBI_AT(OFFER_CHANNEL, class_id), 16);
@@ -144,10 +139,18 @@ static struct vmbi_gc *guest_offer_slot(struct vmb_guest *g, const struct vmb_of
 	c->id = id;
 	c->generation++;
 	c->offer = *o;
-	guest_offer_map(g, id, slot);
+	vmbi_guest_map_set(g, g->ids, id, slot);
 	if (g->scan < id / 32 + 1)
 		VMBI_STORE32_RELEASE(&g->scan, id / 32 + 1);
 	return c;
+}
+
+/* No second one of the same channel, no subchannel without its primary, no private buffers with a public ring. control-plane.md 8.6, 16.2 */
+static int guest_offer_is_sound(const struct vmb_guest *g, const struct vmb_offer *o, uint32_t key)
+{
+	if ((o->flags & (VMB_OFFER_PRIVATE_RING | VMB_OFFER_PRIVATE_MEMORY)) == VMB_OFFER_PRIVATE_MEMORY)
+		return 0;
+	return !guest_offer_same(g, o, key, o->subchannel) && (!o->subchannel || guest_offer_same(g, o, key, 0));
 }
 
 int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
@@ -166,7 +169,7 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 	else if (c)
 		return 0;
 	key = guest_offer_key(&o);
-	if (guest_offer_same(g, &o, key, o.subchannel) || (o.subchannel && !guest_offer_same(g, &o, key, 0))) {
+	if (!guest_offer_is_sound(g, &o, key)) {
 		guest_offer_decline(g, id);
 		return 0;
 	}
@@ -177,6 +180,8 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 	}
 	c = guest_offer_slot(g, &o, key);
 	c->dedicated = g->version >= VMB_V1_1 && vmbi_get16(msg + VMBI_AT(OFFER_CHANNEL, is_dedicated)) & 1;
+	if (vmbi_guest_connect_offered(g, &o, &c->socket_user))
+		c->flags |= VMBI_GC_SOCKET;
 	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OFFER);
 	return 1;
 }
@@ -195,12 +200,12 @@ int vmbi_guest_on_rescind(struct vmb_guest *g, const uint8_t *msg)
 
 	if (!c || c->flags & VMBI_GC_RESCINDED)
 		return 0;
-	if (c->flags & VMBI_GC_OPEN_OUT && !(c->flags & VMBI_GC_OPEN_LOST))
+	if ((c->flags & VMBI_GC_OPEN_OUT && !(c->flags & VMBI_GC_OPEN_LOST)) || c->flags & VMBI_GC_CLOSE_OUT)
 		vmbi_guest_unwait(g, vmbi_gc_slot(g, c));
 	/* An OPEN is not answered any more, and the host is off the ring. control-plane.md 10.1, 12.2 */
-	c->flags &= ~(VMBI_GC_OPEN_OUT | VMBI_GC_OPEN_LOST | VMBI_GC_HOST_OPEN | VMBI_GC_CLOSE_FAILED);
+	c->flags &= ~(VMBI_GC_OPEN_OUT | VMBI_GC_OPEN_LOST | VMBI_GC_HOST_OPEN | VMBI_GC_CLOSE_FAILED | VMBI_GC_CLOSE_OUT);
 	c->flags |= VMBI_GC_RESCINDED;
-	if (c->send == VMBI_MSG_OPEN_CHANNEL || c->send == VMBI_MSG_CLOSE_CHANNEL)
+	if (vmbi_guest_is_open_message(c->send) || vmbi_guest_is_close_message(c->send))
 		c->send = 0;
 	if (!(c->flags & VMBI_GC_SEEN)) {
 		guest_offer_hide(g, c);
@@ -217,7 +222,7 @@ void vmbi_guest_abandon_all(struct vmb_guest *g)
 	for (uint32_t i = 1; i <= g->slots_used; i++) {
 		struct vmbi_gc *c = &g->channels[i];
 
-		if (!c->id)
+		if (!c->id || vmbi_guest_keep(g, c))
 			continue;
 		if (c->flags & VMBI_GC_SEEN)
 			vmbi_guest_abandon(g, c);
@@ -234,7 +239,7 @@ void vmbi_guest_settle(struct vmb_guest *g, struct vmbi_gc *c)
 
 	if (!(c->flags & VMBI_GC_RELEASED) || c->state != VMBI_GC_IDLE || c->untold || c->send || g->marks[slot])
 		return;
-	if (g->state == VMB_BUS_LEAVING) {
+	if (g->state == VMB_BUS_LEAVING || c->flags & VMBI_GC_KEPT) {
 		vmbi_guest_forget(g, c); /* UNLOAD releases all. control-plane.md 11 */
 	} else {
 		c->send = VMBI_MSG_REL_ID_RELEASED;
@@ -253,9 +258,12 @@ void vmbi_guest_forget(struct vmb_guest *g, struct vmbi_gc *c)
 			g->gone_in = 0;
 	}
 	vmbi_guest_gpadls_forget(g, c);
-	guest_offer_map(g, c->id, 0);
+	if (vmbi_guest_map_get(g, g->ids, c->id) == slot) /* else it is another one's already */
+		vmbi_guest_map_set(g, g->ids, c->id, 0);
 	g->keys[slot] = 0;
 	g->live--;
+	if (c->flags & VMBI_GC_KEPT)
+		g->kept--;
 	c->id = 0;
 	c->flags = 0;
 	c->send = 0;

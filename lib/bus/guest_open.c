@@ -39,7 +39,7 @@ static int guest_open_check(const struct vmb_open *open)
 {
 	uint32_t pages = open->tx_pages + open->rx_pages;
 
-	if (open->flags || open->tx_pages < 2 || open->rx_pages < 2 || open->tx_pages > VMBI_GPADL_WORDS_MAX ||
+	if (open->tx_pages < 2 || open->rx_pages < 2 || open->tx_pages > VMBI_GPADL_WORDS_MAX ||
 	    open->rx_pages > VMBI_GPADL_WORDS_MAX || pages >= VMBI_GPADL_WORDS_MAX)
 		return VMB_EINVAL;
 	if (open->pfns)
@@ -49,15 +49,60 @@ static int guest_open_check(const struct vmb_open *open)
 	return 0;
 }
 
-/* How this channel signals the host. control-plane.md 9.1, 9.4 */
-static void guest_open_route(const struct vmb_guest *g, struct vmbi_gc *c)
+/* What this version and these features allow. control-plane.md 6.4, 9.3, 10.5 */
+static int guest_open_parameters(const struct vmb_guest *g, const struct vmbi_gc *c, const struct vmb_open *open)
 {
+	uint32_t flag = open->event_flag ? open->event_flag : c->id;
+
+	if (open->flags & VMB_OPEN_RESERVED) {
+		if (open->flags != VMB_OPEN_RESERVED || open->target_vp == VMB_VP_NONE || open->target_sint > 15 || open->connection_id ||
+		    open->event_flag)
+			return VMB_EINVAL;
+		return g->version < VMB_V4_0 ? VMB_EVERSION : 0;
+	}
+	if (open->flags & ~VMB_OPEN_REDIRECT || open->target_sint || open->connection_id >> 24 || flag > VMBI_MAX_CHANNEL_ID)
+		return VMB_EINVAL;
+	if (open->flags && !(g->features & VMB_FEATURE_REDIRECT))
+		return VMB_EVERSION;
+	if ((open->connection_id || open->event_flag) && !(g->features & VMB_FEATURE_SIGNAL_PARAMETERS))
+		return VMB_EVERSION;
+	return vmbi_guest_map_get(g, g->event_slots, flag) ? VMB_EINVAL : 0; /* another open channel's */
+}
+
+/* How this channel signals the host. control-plane.md 9.1, 9.4 */
+static void guest_open_route(const struct vmb_guest *g, struct vmbi_gc *c, const struct vmb_open *open)
+{
+	int swapping = g->send == VMBI_MSG_MODIFY_CONNECTION || g->asking == VMBI_MSG_MODIFY_CONNECTION;
+
 	c->signal_connection = g->version < VMB_V1_1 ? VMBI_CONNECTION_EVENT : c->offer.connection_id;
+	if (open->connection_id)
+		c->signal_connection = open->connection_id;
 	c->signal_page = g->cfg.interrupt_page && !c->dedicated;
 	/* A channel without interrupts gets no monitored notifications. control-plane.md 9.4 */
 	c->signal_monitor = 0;
-	if (g->cfg.monitor_page[1] && c->target_vp != VMB_VP_NONE && c->offer.monitor_id < 128)
+	if (g->monitor_page[1] && !swapping && c->target_vp != VMB_VP_NONE && c->offer.monitor_id < 128)
 		c->signal_monitor = c->offer.monitor_id + 1;
+	c->monitor_page = g->monitor_page[1];
+}
+
+/* Its event flag leads to it from here to the end of the open: where there are interrupts. */
+static void guest_open_claim(struct vmb_guest *g, struct vmbi_gc *c, const struct vmb_open *open)
+{
+	uint32_t words;
+
+	c->flag = open->event_flag ? open->event_flag : c->id;
+	if (c->flags & VMBI_GC_RESERVED)
+		return;
+	words = c->flag / 32 + 1;
+	vmbi_guest_map_set(g, g->event_slots, c->flag, vmbi_gc_slot(g, c));
+	if (g->scan < words)
+		VMBI_STORE32_RELEASE(&g->scan, words);
+}
+
+static void guest_open_unclaim(struct vmb_guest *g, const struct vmbi_gc *c)
+{
+	if (!(c->flags & VMBI_GC_RESERVED))
+		vmbi_guest_map_set(g, g->event_slots, c->flag, 0);
 }
 
 static void guest_open_announce(struct vmb_guest *g, struct vmbi_gc *c, const struct vmb_open *open)
@@ -83,7 +128,8 @@ static int guest_open(struct vmb_guest *g, struct vmbi_gc *c, void *mem, size_t 
 		return r;
 	if (c->state != VMBI_GC_IDLE || c->flags & (VMBI_GC_RELEASED | VMBI_GC_ABANDONED | VMBI_GC_OPEN_OUT | VMBI_GC_HOST_OPEN))
 		return VMB_ESTATE;
-	if ((r = guest_open_check(&open)) < 0 || (r = guest_open_config(c, &open, &cfg)) < 0)
+	if ((r = guest_open_check(&open)) < 0 || (r = guest_open_config(c, &open, &cfg)) < 0 ||
+	    (r = guest_open_parameters(g, c, &open)) < 0)
 		return r;
 	if (!vmbi_guest_gpadl_room(g, open.tx_pages + open.rx_pages + 1))
 		return VMB_ENOSPACE;
@@ -92,13 +138,19 @@ static int guest_open(struct vmb_guest *g, struct vmbi_gc *c, void *mem, size_t 
 	r = vmbi_channel_make(mem, bytes, &cfg, 1, &c->object);
 	if (r < 0)
 		return r;
+	c->flags = (c->flags & ~(VMBI_GC_LEAK | VMBI_GC_RESERVED)) | VMBI_GC_OBJECT;
+	if (open.flags & VMB_OPEN_RESERVED)
+		c->flags |= VMBI_GC_RESERVED;
 	c->user = open.user;
-	c->target_vp = open.target_vp;
+	c->target_vp = open.flags & VMB_OPEN_RESERVED ? VMB_VP_NONE : open.target_vp;
+	c->result_vp = open.target_vp;
+	c->result_sint = open.target_sint;
+	c->redirect = open.flags & VMB_OPEN_REDIRECT;
 	c->tx_pages = open.tx_pages;
 	VMBI_MEMCPY(c->user_data, open.user_data, sizeof c->user_data);
-	guest_open_route(g, c);
+	guest_open_route(g, c, &open);
+	guest_open_claim(g, c, &open);
 	guest_open_announce(g, c, &open);
-	c->flags = (c->flags & ~VMBI_GC_LEAK) | VMBI_GC_OBJECT;
 	c->state = VMBI_GC_CREATING;
 	g->objects++;
 	*out = c->object;
@@ -133,7 +185,7 @@ static void guest_open_fail(struct vmb_guest *g, struct vmbi_gc *c, int32_t stat
 	c->state = VMBI_GC_FAILED;
 	c->open_status = status;
 	c->open_said = said;
-	if (c->send == VMBI_MSG_OPEN_CHANNEL && !(c->flags & VMBI_GC_OPEN_OUT))
+	if (vmbi_guest_is_open_message(c->send) && !(c->flags & VMBI_GC_OPEN_OUT))
 		c->send = 0;
 	vmbi_channel_stop(c->object);
 	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OPENED);
@@ -149,6 +201,10 @@ void vmbi_guest_ring_created(struct vmb_guest *g, struct vmbi_gc *c, int32_t sta
 		c->state = VMBI_GC_OPENING;
 		c->open_id = g->opens++ << VMBI_SLOT_BITS | c->id; /* the slot bits hold any channel id */
 		c->send = VMBI_MSG_OPEN_CHANNEL;
+		if (c->flags & VMBI_GC_RESERVED) {
+			c->open_id = 0;
+			c->send = VMBI_MSG_OPEN_RESERVED_CHANNEL;
+		}
 		vmbi_gate_open(&c->gate); /* interrupts may come before the result. control-plane.md 9.6 */
 		vmbi_guest_queue(g, vmbi_gc_slot(g, c));
 	}
@@ -195,7 +251,7 @@ void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c)
 	vmbi_channel_cursors(c->object, &tx, &rx);
 	vmbi_guest_unmark(g, slot, VMBI_GE_OPENED | VMBI_GE_TARGET);
 	c->flags &= ~(VMBI_GC_OBJECT | VMBI_GC_TARGET);
-	if ((c->send == VMBI_MSG_OPEN_CHANNEL && !(c->flags & VMBI_GC_OPEN_OUT)) ||
+	if ((vmbi_guest_is_open_message(c->send) && !(c->flags & VMBI_GC_OPEN_OUT)) ||
 	    (c->send == VMBI_MSG_MODIFY_CHANNEL && !(c->flags & VMBI_GC_MODIFY_OUT)))
 		c->send = 0;
 	c->state = VMBI_GC_CLOSING;
@@ -214,6 +270,15 @@ static void guest_open_send(struct vmb_guest *g, struct vmbi_gc *c, uint32_t typ
 	vmbi_guest_queue(g, vmbi_gc_slot(g, c));
 }
 
+/* A reserved channel's is answered. */
+static void guest_open_send_close(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	if (!(c->flags & VMBI_GC_RESERVED))
+		guest_open_send(g, c, VMBI_MSG_CLOSE_CHANNEL);
+	else if (!(c->flags & VMBI_GC_CLOSE_OUT))
+		guest_open_send(g, c, VMBI_MSG_CLOSE_RESERVED_CHANNEL);
+}
+
 /* The object is back: CLOSE, then the ring's list. 1: nothing stands in the way of EV_CLOSED any more. */
 static int guest_open_closing(struct vmb_guest *g, struct vmbi_gc *c)
 {
@@ -230,7 +295,7 @@ static int guest_open_closing(struct vmb_guest *g, struct vmbi_gc *c)
 		vmbi_guest_gpadl_leak(g, ring);
 	} else if (c->flags & VMBI_GC_HOST_OPEN) {
 		if (!(c->flags & VMBI_GC_CLOSE_FAILED)) {
-			guest_open_send(g, c, VMBI_MSG_CLOSE_CHANNEL);
+			guest_open_send_close(g, c);
 			return 0;
 		}
 		vmbi_guest_gpadl_leak(g, ring);
@@ -246,7 +311,7 @@ static void guest_open_clean_up(struct vmb_guest *g, struct vmbi_gc *c)
 	if (c->flags & (VMBI_GC_OPEN_OUT | VMBI_GC_CLOSE_FAILED | VMBI_GC_RELEASED))
 		return;
 	if (c->flags & VMBI_GC_HOST_OPEN)
-		guest_open_send(g, c, VMBI_MSG_CLOSE_CHANNEL);
+		guest_open_send_close(g, c);
 	else if (c->ring)
 		vmbi_guest_gpadl_down(g, &g->gpadls[c->ring]);
 }
@@ -268,6 +333,7 @@ void vmbi_guest_channel_step(struct vmb_guest *g, struct vmbi_gc *c)
 		guest_open_clean_up(g, c);
 	} else if (guest_open_closing(g, c)) {
 		c->state = VMBI_GC_CLOSED;
+		guest_open_unclaim(g, c);
 		vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_CLOSED);
 	}
 	vmbi_guest_settle(g, c);
@@ -277,7 +343,7 @@ void vmbi_guest_channel_step(struct vmb_guest *g, struct vmbi_gc *c)
 
 static uint32_t guest_open_message(struct vmb_guest *g, const struct vmbi_gc *c, uint8_t *out)
 {
-	int len = vmb_message_init(out, VMB_MESSAGE_MAX, VMBI_MSG_OPEN_CHANNEL, g->version, 0);
+	int len = vmb_message_init(out, VMB_MESSAGE_MAX, VMBI_MSG_OPEN_CHANNEL, g->version, g->features);
 
 	vmbi_put32(out + VMBI_AT(OPEN_CHANNEL, channel_id), c->id);
 	vmbi_put32(out + VMBI_AT(OPEN_CHANNEL, open_id), c->open_id);
@@ -285,6 +351,24 @@ static uint32_t guest_open_message(struct vmb_guest *g, const struct vmbi_gc *c,
 	vmbi_put32(out + VMBI_AT(OPEN_CHANNEL, target_vp), c->target_vp);
 	vmbi_put32(out + VMBI_AT(OPEN_CHANNEL, downstream_page_offset), c->tx_pages);
 	VMBI_MEMCPY(out + VMBI_AT(OPEN_CHANNEL, user_data), c->user_data, sizeof c->user_data);
+	if (g->features & VMB_FEATURE_SIGNAL_PARAMETERS) {
+		vmbi_put32(out + VMBI_AT(OPEN_CHANNEL, connection_id), c->signal_connection);
+		vmbi_put16(out + VMBI_AT(OPEN_CHANNEL, event_flag), (uint16_t)c->flag);
+	}
+	if (c->redirect)
+		vmbi_put16(out + VMBI_AT(OPEN_CHANNEL, open_flags), 1);
+	return (uint32_t)len;
+}
+
+static uint32_t guest_open_reserved_message(struct vmb_guest *g, const struct vmbi_gc *c, uint8_t *out)
+{
+	int len = vmb_message_init(out, VMB_MESSAGE_MAX, VMBI_MSG_OPEN_RESERVED_CHANNEL, g->version, 0);
+
+	vmbi_put32(out + VMBI_AT(OPEN_RESERVED_CHANNEL, channel_id), c->id);
+	vmbi_put32(out + VMBI_AT(OPEN_RESERVED_CHANNEL, target_vp), c->result_vp);
+	vmbi_put32(out + VMBI_AT(OPEN_RESERVED_CHANNEL, target_sint), c->result_sint);
+	vmbi_put32(out + VMBI_AT(OPEN_RESERVED_CHANNEL, ring_gpadl), g->gpadls[c->ring].id);
+	vmbi_put32(out + VMBI_AT(OPEN_RESERVED_CHANNEL, downstream_page_offset), c->tx_pages);
 	return (uint32_t)len;
 }
 
@@ -296,6 +380,10 @@ uint32_t vmbi_guest_channel_message(struct vmb_guest *g, struct vmbi_gc *c, uint
 		return 0;
 	if (c->send == VMBI_MSG_OPEN_CHANNEL)
 		return guest_open_message(g, c, out);
+	if (c->send == VMBI_MSG_OPEN_RESERVED_CHANNEL)
+		return guest_open_reserved_message(g, c, out);
+	if (c->send == VMBI_MSG_CLOSE_RESERVED_CHANNEL)
+		return vmbi_guest_close_reserved_message(out, c->id, c->result_vp, c->result_sint);
 	len = vmb_message_init(out, VMB_MESSAGE_MAX, c->send, g->version, 0);
 	vmbi_put32(out + VMBI_AT(CLOSE_CHANNEL, channel_id), c->id); /* the same place in CLOSE, MODIFY and REL_ID_RELEASED */
 	if (c->send == VMBI_MSG_MODIFY_CHANNEL)
@@ -319,10 +407,14 @@ static void guest_open_posted(struct vmb_guest *g, struct vmbi_gc *c, int outcom
 
 static void guest_open_close_posted(struct vmb_guest *g, struct vmbi_gc *c, int outcome)
 {
-	if (outcome == VMBI_GUEST_SENT)
-		c->flags &= ~VMBI_GC_HOST_OPEN;
-	else if (outcome == VMBI_GUEST_FAILED)
+	if (outcome == VMBI_GUEST_FAILED)
 		c->flags |= VMBI_GC_CLOSE_FAILED;
+	else if (c->flags & VMBI_GC_RESERVED)
+		c->flags |= VMBI_GC_CLOSE_OUT;
+	else if (outcome == VMBI_GUEST_SENT)
+		c->flags &= ~VMBI_GC_HOST_OPEN;
+	if (outcome == VMBI_GUEST_SENT && c->flags & VMBI_GC_CLOSE_OUT)
+		vmbi_guest_wait(g, vmbi_gc_slot(g, c));
 	if (outcome != VMBI_GUEST_MAYBE)
 		vmbi_guest_channel_step(g, c);
 }
@@ -339,6 +431,7 @@ static void guest_open_modify_posted(struct vmb_guest *g, struct vmbi_gc *c, int
 		if (outcome == VMBI_GUEST_SENT)
 			vmbi_guest_wait(g, vmbi_gc_slot(g, c));
 	} else if (outcome == VMBI_GUEST_SENT) {
+		c->target_vp = c->new_vp;
 		guest_open_target_event(g, c, 0, 0); /* nothing will tell when the host obeys. control-plane.md 10.3 */
 	}
 }
@@ -351,9 +444,11 @@ void vmbi_guest_channel_posted(struct vmb_guest *g, struct vmbi_gc *c, int outco
 		c->send = 0;
 	switch (type) {
 	case VMBI_MSG_OPEN_CHANNEL:
+	case VMBI_MSG_OPEN_RESERVED_CHANNEL:
 		guest_open_posted(g, c, outcome, status);
 		break;
 	case VMBI_MSG_CLOSE_CHANNEL:
+	case VMBI_MSG_CLOSE_RESERVED_CHANNEL:
 		guest_open_close_posted(g, c, outcome);
 		break;
 	case VMBI_MSG_MODIFY_CHANNEL:
@@ -380,7 +475,7 @@ int vmbi_guest_on_opened(struct vmb_guest *g, const uint8_t *msg)
 	late = !!(c->flags & VMBI_GC_OPEN_LOST);
 	vmbi_guest_unwait(g, vmbi_gc_slot(g, c));
 	c->flags &= ~(VMBI_GC_OPEN_OUT | VMBI_GC_OPEN_LOST);
-	if (c->send == VMBI_MSG_OPEN_CHANNEL)
+	if (vmbi_guest_is_open_message(c->send))
 		c->send = 0;
 	if (!status)
 		c->flags |= VMBI_GC_HOST_OPEN;
@@ -412,6 +507,8 @@ int vmbi_guest_on_modified(struct vmb_guest *g, const uint8_t *msg)
 	c->flags &= ~(VMBI_GC_MODIFY_OUT | VMBI_GC_MODIFY_LOST);
 	if (c->send == VMBI_MSG_MODIFY_CHANNEL)
 		c->send = 0;
+	if (!status)
+		c->target_vp = c->new_vp;
 	guest_open_target_event(g, c, status ? VMB_EREFUSED : 0, status);
 	vmbi_guest_channel_step(g, c);
 	return !late;
@@ -422,11 +519,48 @@ void vmbi_guest_channel_timeout(struct vmb_guest *g, struct vmbi_gc *c)
 	if (c->flags & VMBI_GC_OPEN_OUT) {
 		c->flags |= VMBI_GC_OPEN_LOST;
 		guest_open_fail(g, c, VMB_ETIMEDOUT, 0);
+	} else if (c->flags & VMBI_GC_CLOSE_OUT) {
+		c->flags |= VMBI_GC_CLOSE_FAILED;
 	} else {
 		c->flags |= VMBI_GC_MODIFY_LOST;
 		guest_open_target_event(g, c, VMB_ETIMEDOUT, 0);
 	}
 	vmbi_guest_channel_step(g, c);
+}
+
+/* CLOSE_RESERVED_RESPONSE. A host that nobody is connected to, or another connection, drops the channel with its lists. control-plane.md 10.5 */
+int vmbi_guest_on_reserved_closed(struct vmb_guest *g, const uint8_t *msg)
+{
+	uint32_t id = vmbi_get32(msg + VMBI_AT(CLOSE_RESERVED_RESPONSE, channel_id));
+	struct vmbi_gc *c = vmbi_guest_by_id(g, id);
+	int late;
+
+	if (!c || !(c->flags & VMBI_GC_CLOSE_OUT))
+		return vmbi_guest_on_closer(g, id);
+	late = !!(c->flags & VMBI_GC_CLOSE_FAILED);
+	vmbi_guest_unwait(g, vmbi_gc_slot(g, c));
+	c->flags &= ~(VMBI_GC_CLOSE_OUT | VMBI_GC_CLOSE_FAILED | VMBI_GC_HOST_OPEN);
+	if (c->send == VMBI_MSG_CLOSE_RESERVED_CHANNEL)
+		c->send = 0;
+	if (c->flags & VMBI_GC_KEPT) {
+		c->flags |= VMBI_GC_RESCINDED;
+		vmbi_guest_map_set(g, g->ids, id, 0); /* it may be offered at once */
+		vmbi_guest_gpadls_rescinded(g, c);
+		vmbi_guest_abandon(g, c);
+	}
+	vmbi_guest_channel_step(g, c);
+	return !late;
+}
+
+int vmbi_guest_keep(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	if (c->flags & VMBI_GC_KEPT)
+		return 1;
+	if (!(c->flags & VMBI_GC_RESERVED) || c->state != VMBI_GC_OPEN || c->flags & VMBI_GC_ABANDONED)
+		return 0;
+	c->flags |= VMBI_GC_KEPT;
+	g->kept++;
+	return 1;
 }
 
 /* ---- calls on an open channel */
@@ -473,4 +607,21 @@ int vmb_guest_target(struct vmb_guest *g, vmb_handle ch, uint32_t vp)
 	int r = vmbi_guest_enter(g);
 
 	return r < 0 ? r : vmbi_guest_leave(g, guest_open_target(g, ch, vp));
+}
+
+int vmb_guest_targets(struct vmb_guest *g, uint32_t vp, uint32_t *cursor, vmb_handle *ch)
+{
+	int r = cursor && ch ? vmbi_guest_enter(g) : VMB_EINVAL;
+
+	if (r < 0)
+		return r;
+	while (*cursor < g->slots_used) {
+		const struct vmbi_gc *c = &g->channels[++*cursor];
+
+		if (c->flags & VMBI_GC_OBJECT && c->target_vp == vp && vp != VMB_VP_NONE) {
+			*ch = vmbi_handle(*cursor, c->generation);
+			return vmbi_guest_leave(g, VMB_YES);
+		}
+	}
+	return vmbi_guest_leave(g, 0);
 }

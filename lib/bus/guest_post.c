@@ -23,13 +23,17 @@ uint64_t vmbi_guest_retry_delay(const struct vmb_guest *g)
 
 static uint32_t guest_post_message(struct vmb_guest *g, uint32_t node, uint8_t *out, uint32_t *connection)
 {
-	*connection = g->connection;
+	*connection = g->connection ? g->connection : VMBI_CONNECTION_LEGACY; /* CLOSE_RESERVED may come before any contact */
 	if (node <= g->cfg.max_channels)
 		return vmbi_guest_channel_message(g, &g->channels[node], out);
 	if (node == VMBI_GUEST_NODE_CONNECTION(g))
 		return vmbi_guest_connection_message(g, out, connection);
 	if (node == VMBI_GUEST_NODE_DECLINER(g))
 		return vmbi_guest_decline_message(g, out);
+	if (node == VMBI_GUEST_NODE_CLOSER(g))
+		return vmbi_guest_closer_message(g, out);
+	if (node > VMBI_GUEST_NODE_CONNECT(g, 0))
+		return vmbi_guest_connect_message(g, &g->connects[node - VMBI_GUEST_NODE_CONNECT(g, 0)], out);
 	return vmbi_guest_gpadl_message(g, &g->gpadls[node - VMBI_GUEST_NODE_GPADL(g, 0)], out);
 }
 
@@ -41,12 +45,16 @@ static void guest_post_outcome(struct vmb_guest *g, uint32_t node, int outcome, 
 		vmbi_guest_connection_posted(g, outcome, status);
 	else if (node == VMBI_GUEST_NODE_DECLINER(g))
 		vmbi_guest_decline_posted(g, outcome);
+	else if (node == VMBI_GUEST_NODE_CLOSER(g))
+		vmbi_guest_closer_posted(g, outcome);
+	else if (node > VMBI_GUEST_NODE_CONNECT(g, 0))
+		vmbi_guest_connect_posted(g, &g->connects[node - VMBI_GUEST_NODE_CONNECT(g, 0)], outcome, status);
 	else
 		vmbi_guest_gpadl_posted(g, &g->gpadls[node - VMBI_GUEST_NODE_GPADL(g, 0)], outcome);
 }
 
-/* Is this status worth another try? That a connection does not exist is an answer only to the first message of all. */
-static int guest_post_is_busy(int status, const uint8_t *msg)
+/* That a connection does not exist is an answer only to the first message of all. */
+int vmbi_guest_is_busy(int status, uint32_t type)
 {
 	switch (status) {
 	case VMB_HV_NO_MEMORY:
@@ -54,33 +62,43 @@ static int guest_post_is_busy(int status, const uint8_t *msg)
 	case VMB_HV_TIMEOUT:
 		return 1;
 	case VMB_HV_INVALID_CONNECTION:
-		return vmbi_get32(msg) != VMBI_MSG_INITIATE_CONTACT;
+		return type != VMBI_MSG_INITIATE_CONTACT;
 	default:
 		return 0;
 	}
 }
 
-static void guest_post_next(struct vmb_guest *g)
+static void guest_post_done(struct vmb_guest *g, uint32_t node)
 {
-	vmbi_fifo_remove(&g->post, g->post_links, g->post.head);
+	vmbi_fifo_remove(&g->post, g->post_links, node);
 	g->tries = 0;
+}
+
+/* Whose turn it is; 0: nobody's. While paused only the connection may speak. control-plane.md 13 */
+static uint32_t guest_post_turn(const struct vmb_guest *g)
+{
+	uint32_t connection = VMBI_GUEST_NODE_CONNECTION(g);
+
+	if (g->paused)
+		return g->post_links[connection].in ? connection : 0;
+	return g->post.head;
 }
 
 void vmbi_guest_post(struct vmb_guest *g)
 {
 	uint8_t msg[VMB_MESSAGE_MAX];
+	uint32_t node;
 
-	while (g->post.head && !g->held) {
-		uint32_t node = g->post.head, connection;
-		uint32_t len = guest_post_message(g, node, msg, &connection);
+	while (!g->held && (node = guest_post_turn(g)) != 0) {
+		uint32_t connection, len = guest_post_message(g, node, msg, &connection);
 		int status;
 
 		if (!len) { /* it has lost its sense meanwhile */
-			guest_post_next(g);
+			guest_post_done(g, node);
 			continue;
 		}
 		status = g->cfg.post(g->cfg.ctx, connection, msg, len);
-		if (guest_post_is_busy(status, msg) && ++g->tries < VMBI_GUEST_TRIES) {
+		if (vmbi_guest_is_busy(status, vmbi_get32(msg)) && ++g->tries < VMBI_GUEST_TRIES) {
 			g->post_retries++;
 			g->held = 1;
 			g->retry_at = 0;
@@ -89,7 +107,7 @@ void vmbi_guest_post(struct vmb_guest *g)
 				guest_post_outcome(g, node, VMBI_GUEST_MAYBE, VMB_HV_TIMEOUT);
 			return;
 		}
-		guest_post_next(g);
+		guest_post_done(g, node);
 		if (status == VMB_HV_SUCCESS) {
 			g->messages_out++;
 			guest_post_outcome(g, node, VMBI_GUEST_SENT, 0);

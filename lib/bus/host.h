@@ -4,7 +4,7 @@
  *
  *   host.c          storage, init, end, info; entering and leaving a [control] call
  *   host_post.c     the guest's messages: admission and dispatch
- *   host_contact.c  contact, unload, reset: the connection and its one pending action
+ *   host_contact.c  contact, unload, reset, pause: the connection and its one pending action
  *   host_offer.c    slots, handles, ids, offers
  *   host_remove.c   rescind, release, and when a handle is gone
  *   host_open.c     OPEN, CLOSE, MODIFY; the questions to the device
@@ -13,6 +13,10 @@
  *   host_gpadl.c    GPADL messages and holds
  *   host_queue.c    messages on their way to the guest
  *   host_signal.c   [any]: signals both ways, and waiting for those inside a gate
+ *   host_ports.c    connection ids that a guest chose itself: the way from an id to a channel
+ *   host_monitor.c  monitor pages, monitor ids, MODIFY_CONNECTION
+ *   host_reserved.c reserved channels
+ *   host_hvsock.c   connects of the guest, and the time that it has to open what they lead to
  *   host_event.c    events on their way to the embedder
  *
  * A slot is one offer, from vmb_host_offer to its EV_GONE, and has two states that move by themselves: `state`, what the guest
@@ -35,10 +39,10 @@
 #include "../channel/channel.h"
 
 #define VMBI_HOST_IDS 2048u        /* indexed by channel id: 1...2047 (control-plane.md 21, 27) */
-#define VMBI_HOST_EVENT_BASE 0x2000u /* connection id of a channel: this | channel id. control-plane.md 1.1 */
 #define VMBI_HOST_KNOWN 0x10000u   /* in the route: the guest knows the id; without it the id is only claimed */
 #define VMBI_HOST_MAP_CHUNK 32u
 #define VMBI_HOST_HOLDS_MAX 0xffffu /* of one GPADL */
+#define VMBI_HOST_MONITORS 128u
 
 /* vmbi_hc.state: what the guest knows. */
 #define VMBI_HC_FREE 0u
@@ -76,6 +80,10 @@ struct vmbi_host_open {
 	uint32_t ring_ref, ring_id; /* GPADL: in the store, on the wire */
 	uint32_t ring_pages, rx_pages;
 	uint32_t target_vp;
+	uint32_t connection, flag; /* the guest's signals, and its event flag */
+	uint32_t flags;            /* VMB_OPEN_* */
+	uint32_t version, offer_flags; /* in force when it was opened */
+	uint32_t result_vp, result_sint; /* reserved: where answers go */
 	uint8_t user_data[120];
 };
 
@@ -86,6 +94,8 @@ struct vmbi_hc {
 	uint32_t target;      /* VP, between threads */
 	uint32_t flag;        /* event flag; below 2.4 the bit of the interrupt page */
 	uint32_t legacy;      /* 1: below 2.4 */
+	uint32_t redirect;    /* 1: to SINT 7 of VTL 2 */
+	uint32_t connection;  /* connection id of the guest's signals, while it has one of its own choice; else 0. Between threads */
 	uint32_t reserved;
 	uint64_t user;
 	struct vmb_host *host;
@@ -100,6 +110,10 @@ struct vmbi_hc {
 	uint32_t rescinded;   /* RESCIND is queued or sent */
 	uint32_t gone;        /* EV_GONE is queued */
 	uint32_t modifying;   /* a MODIFY_CHANNEL_RESPONSE waits for the gate */
+	uint32_t kept;        /* open as a reserved channel: outlives the connection */
+	uint32_t renewing;    /* rescinded by policy: it will be offered again */
+	uint32_t monitor;     /* monitor id + 1; 0: none */
+	uint32_t triggered;   /* its monitor id leads to it */
 	uint32_t poisoned;    /* this open saw a ring violation */
 	uint32_t mapped;      /* the rings are mapped by us */
 	uint32_t wire;        /* the message that its node in the outgoing queue stands for */
@@ -111,6 +125,10 @@ struct vmbi_hc {
 	uint32_t counted;     /* of a subchannel: is in its primary's live_subs */
 	uint32_t next_sorted, prev_sorted;
 	uint64_t token;       /* of the question that was given out; 0: none */
+	uint64_t offered_in;  /* number of the connection that was told of it */
+	uint64_t deadline;    /* an hvsock channel must be opened by then; 0: not in `unopened` */
+	int32_t gone_status;
+	uint32_t reserved1;
 	struct vmb_channel *channel;
 	struct vmb_cursor tx_at, rx_at; /* where a detached one stood */
 	struct vmbi_host_open open, reopen;
@@ -125,7 +143,20 @@ struct vmbi_hc {
 
 struct vmbi_host_reply { /* one message in full, without its 8 bytes of header */
 	uint32_t type, len;
-	uint8_t body[36];
+	uint8_t body[12];
+};
+
+/* vmbi_host_connect.state */
+#define VMBI_CONNECT_FREE 0u
+#define VMBI_CONNECT_ASKING 1u /* EV_HVSOCK is queued */
+#define VMBI_CONNECT_ASKED 2u  /* it was given out */
+#define VMBI_CONNECT_STALE 3u  /* the same, and has lost its sense */
+#define VMBI_CONNECT_RESULT 4u /* TL_CONNECT_RESULT is queued */
+
+struct vmbi_host_connect { /* one TL_CONNECT_REQUEST */
+	uint32_t state, next, status, silo; /* silo: the request had one */
+	uint64_t token;
+	uint8_t guids[48];      /* endpoint, service, silo: as in the request */
 };
 
 struct vmbi_host_gpadl { /* beside the store, by reference */
@@ -138,8 +169,23 @@ struct vmbi_host_gpadl { /* beside the store, by reference */
 
 struct vmbi_host_request { /* an INITIATE_CONTACT that is to be answered */
 	uint32_t version, connection, vp;
+	uint32_t features;  /* asked for */
+	uint32_t trusted;
 	uint32_t bad_pages; /* monitor pages that cannot be: one of two, misaligned, or the same twice */
 	uint64_t page;      /* interrupt page, or 0 */
+	uint64_t monitor[2];
+	struct vmb_guid client_id;
+};
+
+struct vmbi_host_monitor { /* the monitor pages of the connection */
+	struct vmbi_gate gate;
+	uint32_t mapped;    /* the guest's page is */
+	uint32_t swapping;  /* MODIFY_CONNECTION waits for the gate */
+	uint32_t users;     /* channels whose trigger leads to them */
+	uint8_t *page;      /* guest-to-host; NULL: none. Changed while the gate is closed and empty */
+	uint64_t gpa[2], wanted[2];
+	uint32_t taken[VMBI_HOST_MONITORS / 32];
+	uint32_t route[VMBI_HOST_MONITORS]; /* monitor id -> slot. Between threads */
 };
 
 struct vmb_host {
@@ -150,6 +196,10 @@ struct vmb_host {
 	uint32_t reserved;
 	uint8_t *page;       /* the interrupt page, while mapped */
 	uint32_t *route;     /* channel id -> slot | VMBI_HOST_KNOWN */
+	uint32_t *ports;     /* hash table of slots with a connection id of their own; between threads */
+	uint32_t port_mask;
+	uint32_t reserved1;
+	struct vmbi_host_monitor monitor;
 	struct vmbi_hc *ch;  /* [0] is not used */
 	struct vmb_host_config cfg;
 
@@ -163,7 +213,8 @@ struct vmb_host {
 	uint32_t offers, serving, attached;
 	uint32_t blocked, blocked_vp; /* the head of the queue: VMBI_BLOCKED_* */
 	uint32_t queued;
-	uint32_t free_slot, free_reply;
+	uint32_t free_slot, free_reply, free_connect;
+	uint32_t connects;   /* records of connects: some more than may wait, for refusals on their way */
 	uint32_t lowest_id;  /* all ids from the first one up to here are taken */
 	uint32_t sorted;     /* first of the offers in order */
 	uint32_t page_mapped;
@@ -172,16 +223,25 @@ struct vmb_host {
 	uint64_t connections; /* how many there were */
 	uint64_t connection, told; /* number of the one that is, and of the one that the embedder knows of; 0: none */
 	uint64_t messages_in, messages_out, dropped, refused_quota, post_retries, late_answers;
+	uint32_t trusted;    /* the connection is */
+	uint32_t paused;
+	uint32_t pause_node; /* the queued PAUSE_RESPONSE: what stands behind it waits */
+	uint32_t kept;       /* reserved channels that are open */
+	uint32_t limit_version, limit_features; /* by vmb_host_limit */
+	struct vmb_guid client_id;
 	struct vmbi_host_request request;
 
 	uint32_t connection_len, connection_vp; /* the message of the connection node */
-	uint8_t connection_msg[24];
+	uint8_t connection_msg[40];
 
 	struct vmbi_fifo out, events, waiting;
+	struct vmbi_fifo fresh, unopened; /* hvsock channels that the guest has not opened: since the last poll, and before. hc.timed */
 	struct vmbi_link *out_links;   /* slots, connection, replies */
 	struct vmbi_link *event_links; /* slots, GPADLs, connection */
 	struct vmbi_link *wait_links;  /* slots */
+	struct vmbi_link *timed_links; /* slots */
 	struct vmbi_host_reply *reply;
+	struct vmbi_host_connect *connect;
 	struct vmbi_host_gpadl *gpadl;
 	struct vmbi_gpadl_store *store;
 };
@@ -197,8 +257,10 @@ int vmbi_host_enter(struct vmb_host *h);
 void vmbi_host_leave(struct vmb_host *h);
 /* The slot of a handle, or NULL. */
 struct vmbi_hc *vmbi_host_find(struct vmb_host *h, vmb_handle ch);
-/* The slot of a channel id that came from the guest, or NULL. */
+/* The slot of a channel id that came from the guest, or NULL: known means that this connection was told of it, named that it is some
+ * connection's, now or, of a reserved channel, earlier. */
 struct vmbi_hc *vmbi_host_known(struct vmb_host *h, uint32_t id);
+struct vmbi_hc *vmbi_host_named(struct vmb_host *h, uint32_t id);
 
 static inline int vmbi_hc_is_served(const struct vmbi_hc *c)
 {
@@ -211,10 +273,30 @@ static inline int vmbi_host_vp_ok(const struct vmb_host *h, uint32_t vp)
 	return vp != VMB_VP_NONE && (!h->cfg.vps || vp < h->cfg.vps);
 }
 
+/* The first connection id of channels: that of channel id 0, which none has. control-plane.md 1.1 */
+static inline uint32_t vmbi_host_event_base(const struct vmb_host *h)
+{
+	return VMBI_SINT << 12 | h->cfg.vtl << 16;
+}
+
+/* The connection id that a channel is offered with. */
+static inline uint32_t vmbi_host_connection(const struct vmb_host *h, const struct vmbi_hc *c)
+{
+	return vmbi_host_event_base(h) | c->id;
+}
+
+/* Has the guest of this connection been told of the channel? */
+static inline int vmbi_hc_is_told(const struct vmb_host *h, const struct vmbi_hc *c)
+{
+	return h->state == VMB_BUS_RUNNING && c->offered_in == h->connection;
+}
+
 /* ---- host_contact.c */
 
-void vmbi_host_contact(struct vmb_host *h, const uint8_t *msg, uint32_t connection);
+void vmbi_host_contact(struct vmb_host *h, const uint8_t *msg, uint32_t connection, uint32_t trusted);
 void vmbi_host_unload(struct vmb_host *h);
+void vmbi_host_pause(struct vmb_host *h);
+void vmbi_host_resume(struct vmb_host *h);
 /* Finish the pending action if nothing stands in its way any more. */
 void vmbi_host_settle(struct vmb_host *h);
 /* Take the interrupt page back. */
@@ -237,8 +319,12 @@ void vmbi_host_free(struct vmb_host *h, struct vmbi_hc *c);
 /* ---- host_remove.c */
 
 void vmbi_host_released(struct vmb_host *h, struct vmbi_hc *c); /* REL_ID_RELEASED */
+/* As vmb_host_remove. */
+void vmbi_host_remove(struct vmb_host *h, struct vmbi_hc *c);
 /* The guest knows this channel no more: what it had open ends, its GPADLs leave, without a message. */
 void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c);
+/* By the device's policy: rescind it, and offer it again when the guest has let go. */
+void vmbi_host_renew(struct vmb_host *h, struct vmbi_hc *c);
 /* Something that a removed channel waited for has happened: rescind it, or end its handle, if that was the last. */
 void vmbi_host_removed_step(struct vmb_host *h, struct vmbi_hc *c);
 /* Neither guest nor device have anything of it. */
@@ -248,6 +334,10 @@ int vmbi_host_is_drained(struct vmb_host *h, const struct vmbi_hc *c);
 
 void vmbi_host_open_message(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *msg);
 void vmbi_host_close_message(struct vmb_host *h, struct vmbi_hc *c);
+/* The guest closed it, and the device has let go. */
+void vmbi_host_closed(struct vmb_host *h, struct vmbi_hc *c);
+/* The ring of an OPEN that names it, of *o's ring_id and rx_pages: 1 and the rest of *o, or 0. */
+int vmbi_host_open_ring(struct vmb_host *h, const struct vmbi_hc *c, struct vmbi_host_open *o);
 void vmbi_host_modify_message(struct vmb_host *h, const uint8_t *msg);
 /* The guest's OPEN takes its course; its ring is in use already. */
 void vmbi_host_begin_open(struct vmb_host *h, struct vmbi_hc *c, const struct vmbi_host_open *o);
@@ -258,7 +348,7 @@ void vmbi_host_end_open(struct vmb_host *h, struct vmbi_hc *c, uint32_t state);
 /* A response that waits for the gate gets this status, where the version has responses. */
 void vmbi_host_modified(struct vmb_host *h, struct vmbi_hc *c, uint32_t status);
 /* OPEN_CHANNEL_RESULT. */
-void vmbi_host_open_result(struct vmb_host *h, const struct vmbi_hc *c, uint32_t open_id, uint32_t status);
+void vmbi_host_open_result(struct vmb_host *h, const struct vmbi_hc *c, const struct vmbi_host_open *o, uint32_t status);
 
 /* ---- host_serve.c */
 
@@ -289,16 +379,22 @@ int vmbi_host_gpadl_answer(struct vmb_host *h, struct vmbi_hc *c, const struct v
 /* ---- host_queue.c */
 
 void vmbi_hq_init(struct vmb_host *h);
+/* What this guest may know of an offer's flags. */
+uint32_t vmbi_host_offer_flags(const struct vmb_host *h, uint32_t flags);
 /* One message more than max_messages is not taken from the guest. */
 int vmbi_hq_full(const struct vmb_host *h);
 /* A message of up to three words. There is always room: see there. */
 void vmbi_hq_reply(struct vmb_host *h, uint32_t type, uint32_t a, uint32_t b, uint32_t c);
-/* TL_CONNECT_RESULT for the two GUIDs of a request. */
-void vmbi_hq_connect_result(struct vmb_host *h, const uint8_t *guids, uint32_t status);
+/* PAUSE_RESPONSE: the last message for now. */
+void vmbi_hq_pause(struct vmb_host *h);
+/* TL_CONNECT_RESULT of a record, which is free when it has gone. */
+void vmbi_hq_connect_result(struct vmb_host *h, uint32_t connect);
 /* Offer or rescind: composed when it is sent. */
 void vmbi_hq_channel(struct vmb_host *h, struct vmbi_hc *c, uint32_t type);
 /* 1: it was still waiting, and is no more. */
 int vmbi_hq_forget(struct vmb_host *h, struct vmbi_hc *c);
+/* A message for another place than the connection's: sent now if the slot is free, else lost. control-plane.md 1.4 */
+void vmbi_hq_direct(struct vmb_host *h, uint32_t vp, uint32_t sint, const uint8_t *msg, uint32_t len);
 /* The one message of the connection: VERSION_RESPONSE or UNLOAD_COMPLETE. */
 void vmbi_hq_connection(struct vmb_host *h, const uint8_t *msg, uint32_t len, uint32_t vp);
 void vmbi_hq_clear(struct vmb_host *h);
@@ -315,6 +411,53 @@ void vmbi_host_gate_wait(struct vmb_host *h, const struct vmbi_hc *c);
 /* Look after those that wait, if there was a poke. */
 void vmbi_host_gates(struct vmb_host *h);
 
+/* Wake the device of a slot, unless it is closed or `route`, which led to it, is no more what it was. */
+void vmbi_host_wake(struct vmb_host *h, uint32_t slot, uint32_t *route, uint32_t expected);
+
+/* ---- host_ports.c */
+
+/* May a guest have its signals by this connection id? */
+int vmbi_ports_may(const struct vmb_host *h, const struct vmbi_hc *c, uint32_t connection);
+void vmbi_ports_add(struct vmb_host *h, struct vmbi_hc *c, uint32_t connection);
+void vmbi_ports_remove(struct vmb_host *h, struct vmbi_hc *c);
+/* [any] Wake the channel of this connection id. 1: there is one. */
+int vmbi_ports_signal(struct vmb_host *h, uint32_t connection);
+/* Nobody has one: forget what has collected. */
+void vmbi_ports_clear(struct vmb_host *h);
+
+/* ---- host_monitor.c */
+
+/* The monitor pages of a request: 1 if they can be, both or none. */
+int vmbi_monitor_pages_ok(const uint64_t gpa[2]);
+/* Take pages in use for a new connection, or for MODIFY_CONNECTION: 0 or VMB_EMAP. */
+int vmbi_monitor_use(struct vmb_host *h, const uint64_t gpa[2]);
+/* Nobody is inside: give the page back. */
+void vmbi_monitor_unuse(struct vmb_host *h);
+void vmbi_monitor_message(struct vmb_host *h, const uint8_t *msg);
+/* Go on with what waits for the gate. */
+void vmbi_monitor_step(struct vmb_host *h);
+/* A monitor id for a channel that is being offered, if there is one; and back. */
+void vmbi_monitor_give(struct vmb_host *h, struct vmbi_hc *c);
+void vmbi_monitor_take(struct vmb_host *h, struct vmbi_hc *c);
+/* While it is served, its id leads to it. */
+void vmbi_monitor_connect(struct vmb_host *h, struct vmbi_hc *c);
+void vmbi_monitor_disconnect(struct vmb_host *h, struct vmbi_hc *c);
+
+/* ---- host_reserved.c */
+
+void vmbi_reserved_open(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *msg);
+void vmbi_reserved_close(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *msg);
+/* The device has let go of a reserved channel that the guest closed. */
+void vmbi_reserved_closed(struct vmb_host *h, struct vmbi_hc *c);
+/* Closed, or refused. Where this connection was never told of the channel, it is now as good as new. */
+void vmbi_reserved_end(struct vmb_host *h, struct vmbi_hc *c);
+/* It is open no more. */
+void vmbi_reserved_drop(struct vmb_host *h, struct vmbi_hc *c);
+/* The connection ends, and this channel stays. */
+void vmbi_reserved_keep(struct vmb_host *h, struct vmbi_hc *c);
+/* GPADLs that stay when all others have gone. */
+uint32_t vmbi_reserved_gpadls(const struct vmb_host *h);
+
 /* ---- host_event.c */
 
 void vmbi_he_channel(struct vmb_host *h, struct vmbi_hc *c, uint32_t event);
@@ -322,5 +465,27 @@ void vmbi_he_cancel(struct vmb_host *h, struct vmbi_hc *c, uint32_t event);
 void vmbi_he_gpadl(struct vmb_host *h, uint32_t ref);
 void vmbi_he_gpadl_cancel(struct vmb_host *h, uint32_t ref);
 void vmbi_he_connection(struct vmb_host *h);
+void vmbi_he_connect(struct vmb_host *h, uint32_t connect);
+void vmbi_he_connect_cancel(struct vmb_host *h, uint32_t connect);
+
+/* ---- host_hvsock.c */
+
+/* Is there a record for one more connect? */
+static inline int vmbi_hvsock_room(const struct vmb_host *h)
+{
+	return h->free_connect != 0;
+}
+void vmbi_hvsock_init(struct vmb_host *h);
+void vmbi_hvsock_message(struct vmb_host *h, const uint8_t *msg, uint32_t len);
+void vmbi_hvsock_free(struct vmb_host *h, uint32_t connect);
+/* The guest leaves: its connects lose their sense. */
+void vmbi_hvsock_leave(struct vmb_host *h);
+/* The answer to EV_HVSOCK: 0 or VMB_ENOENT. */
+int vmbi_hvsock_answer(struct vmb_host *h, const struct vmb_event *question, uint32_t status);
+/* The guest has been offered an hvsock channel, and must open it in time; it has opened it, or it is gone. */
+void vmbi_hvsock_watch(struct vmb_host *h, struct vmbi_hc *c);
+void vmbi_hvsock_unwatch(struct vmb_host *h, struct vmbi_hc *c);
+/* Remove those that are due at `now`; the next deadline, or UINT64_MAX. */
+uint64_t vmbi_hvsock_time(struct vmb_host *h, uint64_t now);
 
 #endif /* VMBI_HOST_H */

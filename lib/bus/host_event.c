@@ -5,10 +5,15 @@
  */
 #include "host.h"
 
-/* Nodes: 1...slots, then the GPADLs, then the connection. */
+/* Nodes: 1...slots, then the GPADLs, the connects, and the connection. */
+static uint32_t he_connect_node(const struct vmb_host *h, uint32_t connect)
+{
+	return h->slots + h->gpadls + connect;
+}
+
 static uint32_t he_connection_node(const struct vmb_host *h)
 {
-	return h->slots + h->gpadls + 1;
+	return h->slots + h->gpadls + h->connects + 1;
 }
 
 static void he_append(struct vmb_host *h, uint32_t node)
@@ -43,6 +48,16 @@ void vmbi_he_gpadl_cancel(struct vmb_host *h, uint32_t ref)
 void vmbi_he_connection(struct vmb_host *h)
 {
 	he_append(h, he_connection_node(h));
+}
+
+void vmbi_he_connect(struct vmb_host *h, uint32_t connect)
+{
+	he_append(h, he_connect_node(h, connect));
+}
+
+void vmbi_he_connect_cancel(struct vmb_host *h, uint32_t connect)
+{
+	vmbi_fifo_remove(&h->events, h->event_links, he_connect_node(h, connect));
 }
 
 static void he_of_channel(struct vmb_event *ev, const struct vmbi_hc *c, uint32_t kind)
@@ -81,6 +96,7 @@ static void he_take_channel(struct vmb_host *h, struct vmbi_hc *c, struct vmb_ev
 		break;
 	default:
 		he_of_channel(ev, c, VMB_EV_GONE);
+		ev->status = c->gone_status;
 		vmbi_host_free(h, c);
 		break;
 	}
@@ -94,6 +110,16 @@ static void he_take_gpadl(struct vmb_host *h, uint32_t ref, struct vmb_event *ev
 	he_of_channel(ev, &h->ch[g->slot], VMB_EV_GPADL_DOWN);
 	ev->gpadl = vmbi_gpadls_id(h->store, ref);
 	g->token = he_question(h, ev, ref);
+}
+
+static void he_take_connect(struct vmb_host *h, uint32_t connect, struct vmb_event *ev)
+{
+	struct vmbi_host_connect *q = &h->connect[connect];
+
+	vmbi_he_connect_cancel(h, connect);
+	q->state = VMBI_CONNECT_ASKED;
+	ev->kind = VMB_EV_HVSOCK;
+	q->token = he_question(h, ev, connect);
 }
 
 /* What the embedder knows of the connection against what is: a connection that came and went unseen is not shown. 0: no news. */
@@ -127,17 +153,18 @@ static int he_take(struct vmb_host *h, struct vmb_event *ev)
 		return 0;
 	if (node <= h->slots)
 		he_take_channel(h, &h->ch[node], ev);
-	else
+	else if (node <= h->slots + h->gpadls)
 		he_take_gpadl(h, node - h->slots, ev);
+	else
+		he_take_connect(h, node - he_connect_node(h, 0), ev);
 	return VMB_YES;
 }
 
-/* Nothing here depends on time: no deadline. */
 int vmb_host_poll(struct vmb_host *h, uint64_t now, struct vmb_event *ev)
 {
+	uint64_t deadline = UINT64_MAX;
 	int r = ev ? vmbi_host_enter(h) : VMB_EINVAL;
 
-	(void)now;
 	if (r)
 		return r;
 	VMBI_MEMSET(ev, 0, sizeof *ev);
@@ -145,8 +172,14 @@ int vmb_host_poll(struct vmb_host *h, uint64_t now, struct vmb_event *ev)
 		h->blocked = 0;
 	vmbi_host_gates(h);
 	vmbi_host_settle(h);
+	if (h->monitor.users)
+		(void)vmb_host_monitor(h);
+	if (now)
+		deadline = vmbi_hvsock_time(h, now);
 	r = he_take(h, ev);
-	ev->deadline = UINT64_MAX;
+	ev->deadline = deadline;
+	if (now && h->monitor.users && now + (uint64_t)h->cfg.monitor_latency * 100 < deadline)
+		ev->deadline = now + (uint64_t)h->cfg.monitor_latency * 100;
 	h->poke = 0; /* the caller goes on until there is none */
 	vmbi_host_leave(h);
 	return r;

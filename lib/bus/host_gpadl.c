@@ -36,7 +36,7 @@ void vmbi_host_gpadl_header(struct vmb_host *h, const uint8_t *msg, uint32_t len
 	struct vmbi_hc *c = vmbi_host_known(h, id);
 	struct vmbi_gpadl_answer a;
 
-	if (c)
+	if (c && !c->kept) /* to a reserved channel nothing is added. control-plane.md 10.5 */
 		gpadl_answer(h, vmbi_gpadls_header(h->store, c->slot, msg, len, c->max_gpadls, c->max_gpadl_pages, &a), &a);
 	else
 		gpadl_created(h, id, vmbi_get32(msg + VMBI_AT(GPADL_HEADER, gpadl_id)), VMBI_FAILED);
@@ -74,7 +74,7 @@ void vmbi_host_gpadl_teardown(struct vmb_host *h, const uint8_t *msg)
 {
 	struct vmbi_hc *c = vmbi_host_known(h, vmbi_get32(msg + VMBI_AT(GPADL_TEARDOWN, channel_id)));
 	uint32_t id = vmbi_get32(msg + VMBI_AT(GPADL_TEARDOWN, gpadl_id));
-	uint32_t ref = c ? vmbi_gpadls_find(h->store, c->slot, id) : 0;
+	uint32_t ref = c && !c->kept ? vmbi_gpadls_find(h->store, c->slot, id) : 0;
 
 	if (!ref || vmbi_gpadls_is_leaving(h->store, ref)) {
 		h->dropped++;

@@ -29,6 +29,7 @@ void vmbi_host_drop_id(struct vmb_host *h, struct vmbi_hc *c)
 	struct vmbi_hc *heir = c->heir ? &h->ch[c->heir] : NULL;
 	uint32_t id = c->id, route = 0;
 
+	vmbi_monitor_take(h, c);
 	c->id = 0;
 	if (!id)
 		return;
@@ -60,9 +61,11 @@ static int offer_may(struct vmb_host *h, const struct vmbi_hc *c)
 {
 	const struct vmbi_hc *primary = offer_primary(h, c);
 
-	if (h->state != VMB_BUS_RUNNING || c->removed || c->heir_of)
+	if (h->state != VMB_BUS_RUNNING || c->removed || c->heir_of || c->state != VMBI_HC_UNOFFERED)
 		return 0;
-	return !c->subchannel || (primary && primary->state != VMBI_HC_UNOFFERED && h->version >= VMB_V2_4);
+	if (!c->subchannel)
+		return 1;
+	return primary && primary->state != VMBI_HC_UNOFFERED && vmbi_hc_is_told(h, primary) && h->version >= VMB_V2_4;
 }
 
 static void offer_one(struct vmb_host *h, struct vmbi_hc *c)
@@ -74,6 +77,9 @@ static void offer_one(struct vmb_host *h, struct vmbi_hc *c)
 	else if (!c->id) /* else inherited */
 		c->id = offer_free_id(h);
 	c->state = VMBI_HC_CLOSED;
+	c->offered_in = h->connection;
+	vmbi_hvsock_watch(h, c);
+	vmbi_monitor_give(h, c);
 	offer_set_route(h, c->id, c->slot | VMBI_HOST_KNOWN);
 	if (primary) {
 		primary->live_subs++;
@@ -199,7 +205,7 @@ static int offer_take(struct vmb_offer *o, const struct vmb_offer *from)
 
 	if (r)
 		return r;
-	if (o->flags > 0xffff || o->subchannel > 0xffff || o->mmio_mb > 0xffff || o->mmio_optional_mb > 0xffff)
+	if (o->flags >= VMB_OFFER_RENEW << 1 || o->subchannel > 0xffff || o->mmio_mb > 0xffff || o->mmio_optional_mb > 0xffff)
 		return VMB_EINVAL;
 	if (o->channel_id > VMBI_MAX_CHANNEL_ID || o->connection_id || o->monitor_id || o->reserved)
 		return VMB_EINVAL;

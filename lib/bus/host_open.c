@@ -41,6 +41,8 @@ static void open_stop(struct vmb_host *h, struct vmbi_hc *c)
 
 void vmbi_host_end_open(struct vmb_host *h, struct vmbi_hc *c, uint32_t state)
 {
+	if (state != VMBI_HC_REOPEN)
+		vmbi_ports_remove(h, c);
 	if (state == VMBI_HC_REOPEN) {
 		vmbi_host_gpadl_unuse(h, c->reopen.ring_ref); /* that of the first open goes when the device lets go */
 	} else if (state == VMBI_HC_OPENING) {
@@ -72,25 +74,55 @@ static int open_ring_ok(struct vmb_host *h, uint32_t ref, uint32_t rx_pages, uin
 	return rx_pages >= 2 && rx_pages < info.pages && info.pages - rx_pages >= 2;
 }
 
-/* control-plane.md 10.2 */
-static int open_parse(struct vmb_host *h, const struct vmbi_hc *c, const uint8_t *msg, struct vmbi_host_open *o)
+int vmbi_host_open_ring(struct vmb_host *h, const struct vmbi_hc *c, struct vmbi_host_open *o)
 {
-	o->open_id = vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, open_id));
-	o->ring_id = vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, ring_gpadl));
-	o->rx_pages = vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, downstream_page_offset));
-	o->target_vp = h->version >= VMB_V2_4 ? vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, target_vp)) : 0;
-	VMBI_MEMCPY(o->user_data, msg + VMBI_AT(OPEN_CHANNEL, user_data), sizeof o->user_data);
-	if (o->target_vp != VMB_VP_NONE && !vmbi_host_vp_ok(h, o->target_vp))
-		return 0;
 	o->ring_ref = vmbi_gpadls_find(h->store, c->slot, o->ring_id);
 	if (!o->ring_ref || vmbi_gpadls_is_leaving(h->store, o->ring_ref))
 		return 0;
 	return open_ring_ok(h, o->ring_ref, o->rx_pages, &o->ring_pages);
 }
 
-void vmbi_host_open_result(struct vmb_host *h, const struct vmbi_hc *c, uint32_t open_id, uint32_t status)
+/* With feature 0x01 the guest's choice counts, whatever it is; else the offer's. control-plane.md 6.4, 20.1 */
+static int open_parameters(struct vmb_host *h, const struct vmbi_hc *c, const uint8_t *msg, struct vmbi_host_open *o)
 {
-	vmbi_hq_reply(h, VMBI_MSG_OPEN_CHANNEL_RESULT, c->id, open_id, status);
+	o->connection = vmbi_host_connection(h, c);
+	o->flag = c->id;
+	if (h->features & VMB_FEATURE_REDIRECT && vmbi_get16(msg + VMBI_AT(OPEN_CHANNEL, open_flags)) & 1)
+		o->flags = VMB_OPEN_REDIRECT;
+	if (!(h->features & VMB_FEATURE_SIGNAL_PARAMETERS))
+		return 1;
+	o->connection = vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, connection_id));
+	o->flag = vmbi_get16(msg + VMBI_AT(OPEN_CHANNEL, event_flag));
+	return o->flag && o->flag < VMBI_HOST_IDS && vmbi_ports_may(h, c, o->connection);
+}
+
+/* control-plane.md 10.2 */
+static int open_parse(struct vmb_host *h, const struct vmbi_hc *c, const uint8_t *msg, struct vmbi_host_open *o)
+{
+	VMBI_MEMSET(o, 0, sizeof *o);
+	o->open_id = vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, open_id));
+	o->ring_id = vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, ring_gpadl));
+	o->rx_pages = vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, downstream_page_offset));
+	o->target_vp = h->version >= VMB_V2_4 ? vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, target_vp)) : 0;
+	o->version = h->version;
+	o->offer_flags = vmbi_host_offer_flags(h, c->offer_flags);
+	VMBI_MEMCPY(o->user_data, msg + VMBI_AT(OPEN_CHANNEL, user_data), sizeof o->user_data);
+	if (o->target_vp != VMB_VP_NONE && !vmbi_host_vp_ok(h, o->target_vp))
+		return 0;
+	return open_parameters(h, c, msg, o) && vmbi_host_open_ring(h, c, o);
+}
+
+void vmbi_host_open_result(struct vmb_host *h, const struct vmbi_hc *c, const struct vmbi_host_open *o, uint32_t status)
+{
+	uint8_t msg[20] = { VMBI_MSG_OPEN_CHANNEL_RESULT };
+
+	if (!(o->flags & VMB_OPEN_RESERVED)) {
+		vmbi_hq_reply(h, VMBI_MSG_OPEN_CHANNEL_RESULT, c->id, o->open_id, status);
+		return;
+	}
+	vmbi_put32(msg + VMBI_AT(OPEN_CHANNEL_RESULT, channel_id), c->id);
+	vmbi_put32(msg + VMBI_AT(OPEN_CHANNEL_RESULT, status), status);
+	vmbi_hq_direct(h, o->result_vp, o->result_sint, msg, sizeof msg);
 }
 
 void vmbi_host_open_message(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *msg)
@@ -104,7 +136,7 @@ void vmbi_host_open_message(struct vmb_host *h, struct vmbi_hc *c, const uint8_t
 		return;
 	}
 	if (!open_parse(h, c, msg, &o)) {
-		vmbi_host_open_result(h, c, o.open_id, VMBI_FAILED);
+		vmbi_host_open_result(h, c, &o, VMBI_FAILED);
 		return;
 	}
 	vmbi_gpadls_use(h->store, o.ring_ref);
@@ -119,6 +151,8 @@ void vmbi_host_open_message(struct vmb_host *h, struct vmbi_hc *c, const uint8_t
 void vmbi_host_begin_open(struct vmb_host *h, struct vmbi_hc *c, const struct vmbi_host_open *o)
 {
 	c->open = *o;
+	vmbi_ports_add(h, c, o->connection);
+	vmbi_hvsock_unwatch(h, c);
 	c->tx_at.valid = c->rx_at.valid = 0;
 	c->poisoned = 0;
 	c->state = VMBI_HC_OPENING;
@@ -131,13 +165,23 @@ void vmbi_host_close_message(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->state == VMBI_HC_REVOKED)
 		return; /* in silence */
-	if (c->state != VMBI_HC_OPEN) {
+	if (c->state != VMBI_HC_OPEN || c->kept) {
 		h->dropped++;
 		return;
 	}
 	vmbi_host_modified(h, c, VMBI_FAILED);
 	c->state = vmbi_hc_is_served(c) ? VMBI_HC_CLOSING : VMBI_HC_CLOSED;
 	vmbi_host_end_open(h, c, VMBI_HC_OPEN);
+	if (c->state == VMBI_HC_CLOSED)
+		vmbi_host_closed(h, c);
+}
+
+void vmbi_host_closed(struct vmb_host *h, struct vmbi_hc *c)
+{
+	if (c->kept)
+		vmbi_reserved_closed(h, c);
+	else if (c->offer_flags & VMB_OFFER_RENEW)
+		vmbi_host_renew(h, c);
 }
 
 /* ---- MODIFY_CHANNEL. control-plane.md 10.3 */
@@ -185,6 +229,11 @@ void vmbi_host_modify_message(struct vmb_host *h, const uint8_t *msg)
 
 /* ---- looking at it */
 
+static int open_is_redirected(const struct vmb_host *h, const struct vmbi_host_open *o)
+{
+	return o->flags & VMB_OPEN_REDIRECT && h->cfg.flags & VMB_HOST_REDIRECT;
+}
+
 int vmb_host_open_info(struct vmb_host *h, vmb_handle ch, struct vmb_open_info *out)
 {
 	struct vmb_open_info i;
@@ -200,14 +249,17 @@ int vmb_host_open_info(struct vmb_host *h, vmb_handle ch, struct vmb_open_info *
 		r = VMB_ESTATE; /* but for a question that has lost its sense: it is still to be answered */
 	} else {
 		VMBI_MEMSET(&i, 0, sizeof i);
-		i.version = h->version;
+		i.flags = c->open.offer_flags & (VMB_OFFER_PRIVATE_RING | VMB_OFFER_PRIVATE_MEMORY | VMB_OFFER_PINNED);
+		i.open_flags = c->open.flags;
+		i.version = c->open.version;
 		i.ring_gpadl = c->open.ring_id;
 		i.ring_pages = c->open.ring_pages;
 		i.rx_pages = c->open.rx_pages;
 		i.target_vp = c->open.target_vp;
-		i.target_sint = VMBI_SINT;
-		i.event_flag = h->version >= VMB_V2_4 ? c->id : 0;
-		i.connection_id = VMBI_HOST_EVENT_BASE | c->id;
+		i.target_vtl = open_is_redirected(h, &c->open) ? VMBI_REDIRECT_VTL : h->cfg.vtl;
+		i.target_sint = open_is_redirected(h, &c->open) ? VMBI_REDIRECT_SINT : VMBI_SINT;
+		i.event_flag = c->open.version >= VMB_V2_4 ? c->open.flag : 0;
+		i.connection_id = c->open.connection;
 		VMBI_MEMCPY(i.user_data, c->open.user_data, sizeof i.user_data);
 		r = vmbi_struct_out(out, &i, sizeof i, sizeof i);
 	}

@@ -22,13 +22,25 @@ static const uint8_t host_accepts[VMBI_MSG_COUNT] = {
 	[VMBI_MSG_UNLOAD] = HOST_IN_CONNECTED,
 	[VMBI_MSG_TL_CONNECT_REQUEST] = HOST_IN_CONNECTED,
 	[VMBI_MSG_MODIFY_CHANNEL] = HOST_IN_CONNECTED,
-	/* Reserved channels, MODIFY_CONNECTION, PAUSE and RESUME: not supported, dropped in every state. */
+	[VMBI_MSG_OPEN_RESERVED_CHANNEL] = HOST_IN_CONNECTED,
+	[VMBI_MSG_CLOSE_RESERVED_CHANNEL] = HOST_IN(VMB_BUS_NONE) | HOST_IN_CONNECTED | HOST_IN(VMB_BUS_LEAVING),
+	[VMBI_MSG_MODIFY_CONNECTION] = HOST_IN_CONNECTED,
+	[VMBI_MSG_PAUSE] = HOST_IN_CONNECTED,
+	[VMBI_MSG_RESUME] = HOST_IN_CONNECTED,
 };
+
+static int host_post_accepts(const struct vmb_host *h, uint32_t type)
+{
+	if (h->paused && type != VMBI_MSG_RESUME && type != VMBI_MSG_UNLOAD && type != VMBI_MSG_INITIATE_CONTACT)
+		return 0;
+	return host_accepts[type] & HOST_IN(h->state);
+}
 
 /* Messages about one channel that the guest may name; unknown ids were sorted out before. */
 static void host_post_channel(struct vmb_host *h, uint32_t type, const uint8_t *msg)
 {
-	struct vmbi_hc *c = vmbi_host_known(h, vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, channel_id)));
+	uint32_t id = vmbi_get32(msg + VMBI_AT(OPEN_CHANNEL, channel_id)); /* the same place in all */
+	struct vmbi_hc *c = type == VMBI_MSG_CLOSE_RESERVED_CHANNEL ? vmbi_host_named(h, id) : vmbi_host_known(h, id);
 
 	if (!c)
 		h->dropped++;
@@ -36,35 +48,30 @@ static void host_post_channel(struct vmb_host *h, uint32_t type, const uint8_t *
 		vmbi_host_open_message(h, c, msg);
 	else if (type == VMBI_MSG_CLOSE_CHANNEL)
 		vmbi_host_close_message(h, c);
+	else if (type == VMBI_MSG_OPEN_RESERVED_CHANNEL)
+		vmbi_reserved_open(h, c, msg);
+	else if (type == VMBI_MSG_CLOSE_RESERVED_CHANNEL)
+		vmbi_reserved_close(h, c, msg);
 	else
 		vmbi_host_released(h, c);
 }
 
-/* No sockets here: from 4.1 on the guest is told so, before it finds out by itself. control-plane.md 15.1 */
-static void host_post_connect(struct vmb_host *h, const uint8_t *msg)
-{
-	if (h->version >= VMB_V4_1)
-		vmbi_hq_connect_result(h, msg + VMBI_AT(TL_CONNECT_REQUEST, endpoint_id), 0xc0000236u);
-	else
-		h->dropped++;
-}
-
-static void host_post_dispatch(struct vmb_host *h, uint32_t connection, const uint8_t *msg, uint32_t len)
+static void host_post_dispatch(struct vmb_host *h, uint32_t connection, const uint8_t *msg, uint32_t len, uint32_t trusted)
 {
 	uint32_t type;
 
-	if (vmb_message_check(msg, len, h->version, h->features, 1) < 0) {
+	if ((h->trusted && !trusted) || vmb_message_check(msg, len, h->version, h->features, 1) < 0) {
 		h->dropped++;
 		return;
 	}
 	type = vmbi_get32(msg);
-	if (!(host_accepts[type] & HOST_IN(h->state))) {
+	if (!host_post_accepts(h, type)) {
 		h->dropped++;
 		return;
 	}
 	switch (type) {
 	case VMBI_MSG_INITIATE_CONTACT:
-		vmbi_host_contact(h, msg, connection);
+		vmbi_host_contact(h, msg, connection, trusted);
 		break;
 	case VMBI_MSG_UNLOAD:
 		vmbi_host_unload(h);
@@ -85,7 +92,16 @@ static void host_post_dispatch(struct vmb_host *h, uint32_t connection, const ui
 		vmbi_host_modify_message(h, msg);
 		break;
 	case VMBI_MSG_TL_CONNECT_REQUEST:
-		host_post_connect(h, msg);
+		vmbi_hvsock_message(h, msg, len);
+		break;
+	case VMBI_MSG_MODIFY_CONNECTION:
+		vmbi_monitor_message(h, msg);
+		break;
+	case VMBI_MSG_PAUSE:
+		vmbi_host_pause(h);
+		break;
+	case VMBI_MSG_RESUME:
+		vmbi_host_resume(h);
 		break;
 	default:
 		host_post_channel(h, type, msg);
@@ -94,15 +110,31 @@ static void host_post_dispatch(struct vmb_host *h, uint32_t connection, const ui
 }
 
 /* A new owner of the guest can always make contact and an old one can always leave: what is queued is for nobody then, and
- * their one answer has its own place. So a slot that nobody empties any more cannot lock out a crash kernel. */
-static int host_post_starts_over(const uint8_t *msg, uint32_t len)
+ * their one answer has its own place. So a slot that nobody empties any more cannot lock out a crash kernel. RESUME has no answer. */
+static int host_post_always(const uint8_t *msg, uint32_t len)
 {
 	uint32_t type = len >= 8 ? vmbi_get32(msg) : 0;
 
-	return type == VMBI_MSG_INITIATE_CONTACT || type == VMBI_MSG_UNLOAD;
+	return type == VMBI_MSG_INITIATE_CONTACT || type == VMBI_MSG_UNLOAD || type == VMBI_MSG_RESUME;
 }
 
-int vmb_host_post(struct vmb_host *h, const void *input, uint32_t len)
+static int host_post_port(const struct vmb_host *h, uint32_t connection)
+{
+	return connection == VMBI_CONNECTION_LEGACY || connection == VMBI_CONNECTION_MULTICLIENT ||
+	       (connection == VMBI_CONNECTION_REDIRECTED && h->cfg.vtl == VMBI_REDIRECT_VTL);
+}
+
+/* More than can be taken now: it must come again. */
+static int host_post_is_too_much(const struct vmb_host *h, const uint8_t *msg, uint32_t len)
+{
+	uint32_t type = len >= 8 ? vmbi_get32(msg) : 0;
+
+	if (type == VMBI_MSG_TL_CONNECT_REQUEST && !vmbi_hvsock_room(h))
+		return 1;
+	return vmbi_hq_full(h) && !host_post_always(msg, len);
+}
+
+static int host_post(struct vmb_host *h, const void *input, uint32_t len, uint32_t trusted)
 {
 	const uint8_t *in = input;
 	uint32_t connection, bytes;
@@ -114,7 +146,7 @@ int vmb_host_post(struct vmb_host *h, const void *input, uint32_t len)
 		return VMB_HV_INVALID_PARAMETER;
 	connection = vmbi_get32(in);
 	bytes = vmbi_get32(in + 12);
-	if (connection != VMBI_CONNECTION_LEGACY && connection != VMBI_CONNECTION_MULTICLIENT)
+	if (!host_post_port(h, connection))
 		return VMB_HV_INVALID_CONNECTION;
 	if (vmbi_get32(in + 8) != HOST_POST_TYPE || bytes > len - HOST_POST_HEADER)
 		return VMB_HV_INVALID_PARAMETER;
@@ -122,12 +154,22 @@ int vmb_host_post(struct vmb_host *h, const void *input, uint32_t len)
 	if (r)
 		return r;
 	in += HOST_POST_HEADER;
-	if (h->state == VMB_BUS_RESETTING || (vmbi_hq_full(h) && !host_post_starts_over(in, bytes))) {
+	if (h->state == VMB_BUS_RESETTING || host_post_is_too_much(h, in, bytes)) {
 		r = VMB_HV_NO_BUFFERS;
 	} else {
 		h->messages_in++;
-		host_post_dispatch(h, connection, in, bytes);
+		host_post_dispatch(h, connection, in, bytes, trusted);
 	}
 	vmbi_host_leave(h);
 	return r;
+}
+
+int vmb_host_post(struct vmb_host *h, const void *input, uint32_t len)
+{
+	return host_post(h, input, len, 0);
+}
+
+int vmb_host_post_trusted(struct vmb_host *h, const void *input, uint32_t len)
+{
+	return host_post(h, input, len, h && h->cfg.flags & VMB_HOST_TRUSTED);
 }

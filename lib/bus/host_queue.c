@@ -6,15 +6,20 @@
  */
 #include "host.h"
 
-/* Nodes: 1...slots, the connection, then the replies. */
+/* Nodes: 1...slots, the connection, the connects, then the replies. */
 static uint32_t hq_connection_node(const struct vmb_host *h)
 {
 	return h->slots + 1;
 }
 
+static uint32_t hq_connect_node(const struct vmb_host *h, uint32_t connect)
+{
+	return h->slots + 1 + connect;
+}
+
 static uint32_t hq_reply_node(const struct vmb_host *h, uint32_t reply)
 {
-	return h->slots + 1 + reply;
+	return h->slots + 1 + h->connects + reply;
 }
 
 void vmbi_hq_init(struct vmb_host *h)
@@ -35,8 +40,12 @@ static void hq_remove(struct vmb_host *h, uint32_t node)
 {
 	vmbi_fifo_remove(&h->out, h->out_links, node);
 	h->queued--;
-	if (node > hq_connection_node(h)) {
-		uint32_t reply = node - hq_connection_node(h);
+	if (node == h->pause_node)
+		h->pause_node = 0;
+	if (node > hq_connection_node(h) && node <= hq_reply_node(h, 0)) {
+		vmbi_hvsock_free(h, node - hq_connect_node(h, 0));
+	} else if (node > hq_reply_node(h, 0)) {
+		uint32_t reply = node - hq_reply_node(h, 0);
 
 		h->reply[reply].len = h->free_reply;
 		h->free_reply = reply;
@@ -63,33 +72,45 @@ static struct vmbi_host_reply *hq_new_reply(struct vmb_host *h, uint32_t type, u
 
 void vmbi_hq_reply(struct vmb_host *h, uint32_t type, uint32_t a, uint32_t b, uint32_t c)
 {
-	uint32_t words = 0;
+	uint32_t bytes = 0;
 	struct vmbi_host_reply *reply;
 
 	switch (type) {
+	case VMBI_MSG_MODIFY_CONNECTION_RESPONSE:
+		bytes = 1;
+		break;
 	case VMBI_MSG_GPADL_TORNDOWN:
-		words = 1;
+		bytes = 4;
 		break;
 	case VMBI_MSG_MODIFY_CHANNEL_RESPONSE:
-		words = 2;
+		bytes = 8;
 		break;
 	case VMBI_MSG_OPEN_CHANNEL_RESULT:
 	case VMBI_MSG_GPADL_CREATED:
-		words = 3;
+		bytes = 12;
 		break;
 	}
-	reply = hq_new_reply(h, type, words * 4);
+	reply = hq_new_reply(h, type, bytes);
 	vmbi_put32(reply->body, a);
 	vmbi_put32(reply->body + 4, b);
 	vmbi_put32(reply->body + 8, c);
 }
 
-void vmbi_hq_connect_result(struct vmb_host *h, const uint8_t *guids, uint32_t status)
+void vmbi_hq_connect_result(struct vmb_host *h, uint32_t connect)
 {
-	struct vmbi_host_reply *reply = hq_new_reply(h, VMBI_MSG_TL_CONNECT_RESULT, 36);
+	hq_append(h, hq_connect_node(h, connect));
+}
 
-	VMBI_MEMCPY(reply->body, guids, 32);
-	vmbi_put32(reply->body + 32, status);
+void vmbi_hq_pause(struct vmb_host *h)
+{
+	vmbi_hq_reply(h, VMBI_MSG_PAUSE_RESPONSE, 0, 0, 0);
+	h->pause_node = h->out.tail;
+}
+
+void vmbi_hq_direct(struct vmb_host *h, uint32_t vp, uint32_t sint, const uint8_t *msg, uint32_t len)
+{
+	if (vmbi_host_vp_ok(h, vp) && sint < 16)
+		(void)h->cfg.message(h->cfg.ctx, vp, h->cfg.vtl, sint, msg, len);
 }
 
 void vmbi_hq_channel(struct vmb_host *h, struct vmbi_hc *c, uint32_t type)
@@ -123,13 +144,17 @@ void vmbi_hq_clear(struct vmb_host *h)
 
 /* ---- composing */
 
-/* What this guest may know of an offer's flags; the others need features that are not granted. control-plane.md 8.1 */
-static uint32_t hq_offer_flags(const struct vmb_host *h, uint32_t flags)
+/* control-plane.md 8.1 */
+uint32_t vmbi_host_offer_flags(const struct vmb_host *h, uint32_t flags)
 {
 	uint32_t mask = VMB_OFFER_ENUMERATE | VMB_OFFER_PIPE;
 
 	if (h->version >= VMB_V4_0)
 		mask |= VMB_OFFER_HVSOCK;
+	if (h->features & VMB_FEATURE_CONFIDENTIAL)
+		mask |= VMB_OFFER_PRIVATE_RING | VMB_OFFER_PRIVATE_MEMORY;
+	if (h->features & VMB_FEATURE_PINNING)
+		mask |= VMB_OFFER_PINNED;
 	return flags & mask;
 }
 
@@ -138,15 +163,16 @@ static uint32_t hq_offer(const struct vmb_host *h, const struct vmbi_hc *c, uint
 {
 	VMBI_MEMCPY(msg + VMBI_AT(OFFER_CHANNEL, class_id), &c->class_id, 16);
 	VMBI_MEMCPY(msg + VMBI_AT(OFFER_CHANNEL, instance_id), &c->instance, 16);
-	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, flags), (uint16_t)hq_offer_flags(h, c->offer_flags));
+	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, flags), (uint16_t)vmbi_host_offer_flags(h, c->offer_flags));
 	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, mmio_megabytes), (uint16_t)c->mmio_mb);
 	VMBI_MEMCPY(msg + VMBI_AT(OFFER_CHANNEL, user_defined), c->user_defined, sizeof c->user_defined);
 	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, subchannel_index), (uint16_t)c->subchannel);
 	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, mmio_megabytes_optional), (uint16_t)c->mmio_optional_mb);
 	vmbi_put32(msg + VMBI_AT(OFFER_CHANNEL, channel_id), c->id);
-	msg[VMBI_AT(OFFER_CHANNEL, monitor_id)] = 0xff; /* none is ever given out: monitor_allocated stays 0 */
+	msg[VMBI_AT(OFFER_CHANNEL, monitor_id)] = c->monitor ? (uint8_t)(c->monitor - 1) : 0xff;
+	msg[VMBI_AT(OFFER_CHANNEL, monitor_allocated)] = c->monitor != 0;
 	vmbi_put16(msg + VMBI_AT(OFFER_CHANNEL, is_dedicated), 1);
-	vmbi_put32(msg + VMBI_AT(OFFER_CHANNEL, connection_id), VMBI_HOST_EVENT_BASE | c->id);
+	vmbi_put32(msg + VMBI_AT(OFFER_CHANNEL, connection_id), vmbi_host_connection(h, c));
 	return 196;
 }
 
@@ -171,7 +197,15 @@ static uint32_t hq_compose(const struct vmb_host *h, uint32_t node, uint8_t *msg
 		vmbi_put32(msg + VMBI_AT(RESCIND_CHANNEL_OFFER, channel_id), c->id);
 		return 12;
 	}
-	reply = &h->reply[node - hq_connection_node(h)];
+	if (node <= hq_reply_node(h, 0)) {
+		const struct vmbi_host_connect *q = &h->connect[node - hq_connect_node(h, 0)];
+
+		vmbi_put32(msg, VMBI_MSG_TL_CONNECT_RESULT);
+		VMBI_MEMCPY(msg + VMBI_AT(TL_CONNECT_RESULT, endpoint_id), q->guids, 32);
+		vmbi_put32(msg + VMBI_AT(TL_CONNECT_RESULT, status), q->status);
+		return 44;
+	}
+	reply = &h->reply[node - hq_reply_node(h, 0)];
 	vmbi_put32(msg, reply->type);
 	VMBI_MEMCPY(msg + 8, reply->body, reply->len);
 	return 8 + reply->len;
@@ -183,9 +217,9 @@ void vmbi_hq_pump(struct vmb_host *h)
 {
 	uint8_t msg[196];
 
-	while (h->out.head && !h->blocked) {
+	while (h->out.head && !h->blocked && (!h->paused || h->pause_node)) {
 		uint32_t node = h->out.head, vp, len = hq_compose(h, node, msg, &vp);
-		int r = h->cfg.message(h->cfg.ctx, vp, 0, VMBI_SINT, msg, len);
+		int r = h->cfg.message(h->cfg.ctx, vp, h->cfg.vtl, VMBI_SINT, msg, len);
 
 		if (r < 0) {
 			h->blocked = r == VMB_EAGAIN ? VMBI_BLOCKED_SLOT : VMBI_BLOCKED_ERROR;

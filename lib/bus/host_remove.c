@@ -27,6 +27,10 @@ static void remove_rescind(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->rescinded || vmbi_hc_is_served(c) || c->holds || c->live_subs)
 		return;
+	if (!vmbi_hc_is_told(h, c)) { /* it was open for an owner of old */
+		vmbi_host_forget(h, c);
+		return;
+	}
 	c->rescinded = 1;
 	remove_uncount(h, c);
 	vmbi_hq_channel(h, c, VMBI_MSG_RESCIND_CHANNEL_OFFER);
@@ -50,11 +54,9 @@ static void remove_finish(struct vmb_host *h, struct vmbi_hc *c)
 
 static void remove_step(struct vmb_host *h, struct vmbi_hc *c)
 {
-	if (!c->removed)
-		return;
 	if (c->state == VMBI_HC_REVOKED)
 		remove_rescind(h, c);
-	else
+	else if (c->removed)
 		remove_finish(h, c);
 }
 
@@ -71,6 +73,9 @@ void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c)
 
 	c->state = VMBI_HC_UNOFFERED;
 	c->modifying = 0;
+	c->renewing = c->rescinded = 0;
+	vmbi_hvsock_unwatch(h, c);
+	vmbi_reserved_drop(h, c);
 	(void)vmbi_hq_forget(h, c);
 	vmbi_host_gpadl_drop(h, c);
 	vmbi_host_end_open(h, c, was);
@@ -82,10 +87,26 @@ void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c)
 /* Where the guest gives up a device that is there, nothing offers it again on this connection. control-plane.md 12.4 */
 void vmbi_host_released(struct vmb_host *h, struct vmbi_hc *c)
 {
-	if (c->state == VMBI_HC_CLOSED || c->state == VMBI_HC_CLOSING || c->state == VMBI_HC_REVOKED)
-		vmbi_host_forget(h, c);
-	else
+	uint32_t again = c->renewing;
+
+	if (c->kept || (c->state != VMBI_HC_CLOSED && c->state != VMBI_HC_CLOSING && c->state != VMBI_HC_REVOKED)) {
 		h->dropped++;
+		return;
+	}
+	vmbi_host_forget(h, c);
+	if (again)
+		vmbi_host_offer_now(h, c);
+}
+
+/* Its subchannels go first, as ever; the device offers them again if it wants them. */
+void vmbi_host_renew(struct vmb_host *h, struct vmbi_hc *c)
+{
+	if (c->removed || c->live_subs || h->out_links[c->slot].in) /* its offer is still to come */
+		return;
+	c->state = VMBI_HC_REVOKED;
+	c->renewing = 1;
+	vmbi_host_gpadl_ask(h, c);
+	remove_rescind(h, c);
 }
 
 static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
@@ -95,6 +116,7 @@ static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
 	if (c->removed)
 		return;
 	c->removed = 1;
+	vmbi_hvsock_unwatch(h, c);
 	h->offers--;
 	vmbi_host_unsort(h, c);
 	h->ch[c->heir_of].heir = 0; /* [0] is nobody's */
@@ -105,10 +127,18 @@ static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
 		return;
 	}
 	vmbi_host_modified(h, c, VMBI_FAILED);
+	vmbi_reserved_drop(h, c);
 	c->state = VMBI_HC_REVOKED;
 	vmbi_host_end_open(h, c, was);
 	vmbi_host_gpadl_ask(h, c);
 	vmbi_host_removed_step(h, c);
+}
+
+void vmbi_host_remove(struct vmb_host *h, struct vmbi_hc *c)
+{
+	for (uint32_t sub = c->first_sub; sub; sub = h->ch[sub].next_sub)
+		remove_one(h, &h->ch[sub]);
+	remove_one(h, c);
 }
 
 int vmb_host_remove(struct vmb_host *h, vmb_handle ch)
@@ -119,11 +149,8 @@ int vmb_host_remove(struct vmb_host *h, vmb_handle ch)
 	if (r)
 		return r;
 	c = vmbi_host_find(h, ch);
-	if (c) {
-		for (uint32_t sub = c->first_sub; sub; sub = h->ch[sub].next_sub)
-			remove_one(h, &h->ch[sub]);
-		remove_one(h, c);
-	}
+	if (c)
+		vmbi_host_remove(h, c);
 	vmbi_host_leave(h);
 	return c ? 0 : VMB_EHANDLE;
 }

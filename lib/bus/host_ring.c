@@ -5,7 +5,11 @@
  */
 #include "host.h"
 
-#define RING_FLAGS (VMB_MAP_WRITE | VMB_MAP_RING)
+/* A confidential channel's ring is private memory. control-plane.md 16.2 */
+static uint32_t ring_flags(const struct vmbi_host_open *o)
+{
+	return VMB_MAP_WRITE | VMB_MAP_RING | (o->offer_flags & VMB_OFFER_PRIVATE_RING ? VMB_MAP_PRIVATE : 0);
+}
 
 /* Where the pages of the two rings are kept. The data pages' tables lie in the storage of the channel. */
 struct ring_pages {
@@ -41,7 +45,7 @@ static void ring_unmap(struct vmb_host *h, const struct vmbi_host_open *o, struc
 		vmbi_gpadls_words(h->store, o->ring_ref, 1 + at, p->pfns, n);
 		for (uint32_t i = 0; i < n; i++)
 			p->map[i] = *ring_page(p, at + i);
-		h->cfg.unmap(h->cfg.ctx, p->pfns, n, RING_FLAGS, p->map);
+		h->cfg.unmap(h->cfg.ctx, p->pfns, n, ring_flags(o), p->map);
 	}
 }
 
@@ -50,7 +54,7 @@ static int ring_map(struct vmb_host *h, const struct vmbi_host_open *o, struct r
 	for (uint32_t at = 0, n; at < o->ring_pages; at += n) {
 		n = ring_chunk(o, at);
 		vmbi_gpadls_words(h->store, o->ring_ref, 1 + at, p->pfns, n);
-		if (h->cfg.map(h->cfg.ctx, p->pfns, n, RING_FLAGS, p->map) < 0) {
+		if (h->cfg.map(h->cfg.ctx, p->pfns, n, ring_flags(o), p->map) < 0) {
 			ring_unmap(h, o, p, at);
 			return VMB_EMAP;
 		}

@@ -32,11 +32,15 @@ static void serve_finish(struct vmb_host *h, struct vmbi_hc *c)
 	vmbi_he_channel(h, c, VMBI_HE_CLOSED);
 	if (c->state == VMBI_HC_OPEN)
 		return; /* for the guest it is open still */
-	if (c->state == VMBI_HC_CLOSING)
-		c->state = VMBI_HC_CLOSED;
-	else if (c->state == VMBI_HC_REOPEN)
-		vmbi_host_begin_open(h, c, &c->reopen);
 	vmbi_host_gpadl_unuse(h, ring);
+	if (c->state == VMBI_HC_CLOSING) {
+		c->state = VMBI_HC_CLOSED;
+		vmbi_host_closed(h, c);
+	} else if (c->state == VMBI_HC_REOPEN) {
+		if (c->kept)
+			vmbi_reserved_closed(h, c);
+		vmbi_host_begin_open(h, c, &c->reopen);
+	}
 	vmbi_host_removed_step(h, c);
 }
 
@@ -59,6 +63,7 @@ static void serve_let_go(struct vmb_host *h, struct vmbi_hc *c)
 		c->poisoned = (VMBI_LOAD32_ACQUIRE(&c->channel->state) & VMBI_CHANNEL_BROKEN) != 0;
 	}
 	vmbi_he_cancel(h, c, VMBI_HE_CLOSE);
+	vmbi_monitor_disconnect(h, c);
 	c->token = 0;
 	c->dev = VMBI_DEV_DRAINING;
 	(void)vmbi_gate_close(&c->gate);
@@ -102,16 +107,18 @@ static void serve_begin(struct vmb_host *h, struct vmbi_hc *c, struct vmb_channe
 	c->channel = channel;
 	c->dev = channel ? VMBI_DEV_ATTACHED : VMBI_DEV_REMOTE;
 	c->token = 0;
-	c->legacy = h->version < VMB_V2_4;
-	c->flag = c->id;
+	c->legacy = c->open.version < VMB_V2_4;
+	c->flag = c->open.flag;
+	c->redirect = c->open.flags & VMB_OPEN_REDIRECT && h->cfg.flags & VMB_HOST_REDIRECT;
 	h->serving++;
 	h->attached += channel != NULL;
 	VMBI_STORE32_RELEASE(&c->target, c->open.target_vp);
 	vmbi_gate_unwatch(&c->out); /* a retarget of the last open may have been given up */
 	vmbi_gate_open(&c->gate);
+	vmbi_monitor_connect(h, c);
 	if (asked) {
 		c->state = VMBI_HC_OPEN;
-		vmbi_host_open_result(h, c, c->open.open_id, 0);
+		vmbi_host_open_result(h, c, &c->open, 0);
 	}
 }
 
@@ -129,8 +136,11 @@ static void serve_refuse(struct vmb_host *h, struct vmbi_hc *c, uint32_t status)
 	c->token = 0;
 	c->dev = VMBI_DEV_NONE;
 	c->state = VMBI_HC_CLOSED;
-	vmbi_host_open_result(h, c, c->open.open_id, status);
+	vmbi_ports_remove(h, c);
+	vmbi_host_open_result(h, c, &c->open, status);
 	vmbi_host_gpadl_unuse(h, c->open.ring_ref);
+	if (c->kept)
+		vmbi_reserved_end(h, c);
 }
 
 /* May this channel be attached now? 0, or why not. */
@@ -268,6 +278,8 @@ static int serve_answer(struct vmb_host *h, const struct vmb_event *q, int32_t s
 {
 	struct vmbi_hc *c = vmbi_host_find(h, q->ch);
 
+	if (q->kind == VMB_EV_HVSOCK)
+		return vmbi_hvsock_answer(h, q, serve_status(status));
 	if (c && q->kind == VMB_EV_GPADL_DOWN)
 		return vmbi_host_gpadl_answer(h, c, q);
 	if (!c || !q->token || c->token != q->token)
@@ -281,9 +293,8 @@ int vmb_host_answer(struct vmb_host *h, const struct vmb_event *question, int32_
 
 	if (!question)
 		return VMB_EINVAL;
-	if (question->kind != VMB_EV_OPEN && question->kind != VMB_EV_CLOSE && question->kind != VMB_EV_GPADL_DOWN)
-		return VMB_EINVAL;
-	if (question->kind != VMB_EV_OPEN && status)
+	if (question->kind != VMB_EV_OPEN && question->kind != VMB_EV_HVSOCK &&
+	    (status || (question->kind != VMB_EV_CLOSE && question->kind != VMB_EV_GPADL_DOWN)))
 		return VMB_EINVAL;
 	r = vmbi_host_enter(h);
 	if (r)

@@ -14,25 +14,30 @@ void vmbi_host_gate_leave(struct vmb_host *h, struct vmbi_gate *g)
 	VMBI_POKE(&h->cfg);
 }
 
-/* Wake the device of a channel id that the guest knows. 1: there is such an id, whether or not anybody serves it. */
-static int signal_channel(struct vmb_host *h, uint32_t id)
+void vmbi_host_wake(struct vmb_host *h, uint32_t slot, uint32_t *route, uint32_t expected)
 {
-	uint32_t route = VMBI_LOAD32_ACQUIRE(&h->route[id]);
-	struct vmbi_hc *c;
+	struct vmbi_hc *c = &h->ch[slot];
 
-	if (!(route & VMBI_HOST_KNOWN))
-		return 0;
-	c = &h->ch[route & ~VMBI_HOST_KNOWN];
 	if (vmbi_gate_is_closed(&c->gate)) {
 		(void)VMBI_FETCH_ADD32(&h->stray, 1u);
-		return 1;
+		return;
 	}
-	/* The id may have gone to another channel since: look again from inside, where this one cannot be closed. */
-	if (vmbi_gate_enter(&c->gate) && VMBI_LOAD32_ACQUIRE(&h->route[id]) == route)
+	/* It may have gone to another channel since: look again from inside, where this one cannot be closed. */
+	if (vmbi_gate_enter(&c->gate) && VMBI_LOAD32_ACQUIRE(route) == expected)
 		h->cfg.wake(h->cfg.ctx, c->user);
 	else
 		(void)VMBI_FETCH_ADD32(&h->stray, 1u);
 	vmbi_host_gate_leave(h, &c->gate);
+}
+
+/* Wake the device of a channel id that the guest knows. 1: there is such an id, whether or not anybody serves it. */
+static int signal_channel(struct vmb_host *h, uint32_t id)
+{
+	uint32_t route = VMBI_LOAD32_ACQUIRE(&h->route[id]);
+
+	if (!(route & VMBI_HOST_KNOWN))
+		return 0;
+	vmbi_host_wake(h, route & ~VMBI_HOST_KNOWN, &h->route[id], route);
 	return 1;
 }
 
@@ -65,8 +70,10 @@ int vmb_host_signal(struct vmb_host *h, uint32_t connection, uint32_t flag)
 		return VMB_HV_INVALID_PARAMETER;
 	if (connection == VMBI_CONNECTION_EVENT)
 		known = signal_page(h);
+	else if (connection == (vmbi_host_event_base(h) | id))
+		known = id && signal_channel(h, id);
 	else
-		known = id && connection == (VMBI_HOST_EVENT_BASE | id) && signal_channel(h, id);
+		known = vmbi_ports_signal(h, connection);
 	return known ? VMB_HV_SUCCESS : VMB_HV_INVALID_CONNECTION;
 }
 
@@ -81,9 +88,11 @@ void vmbi_host_signal_guest(void *ctx)
 	if (c->legacy) {
 		if (h->page)
 			(void)vmbi_flags_set(h->page, c->flag);
-		h->cfg.interrupt(h->cfg.ctx, 0, 0, VMBI_SINT, 0);
+		h->cfg.interrupt(h->cfg.ctx, 0, h->cfg.vtl, VMBI_SINT, 0);
+	} else if (vp != VMB_VP_NONE && c->redirect) {
+		h->cfg.interrupt(h->cfg.ctx, vp, VMBI_REDIRECT_VTL, VMBI_REDIRECT_SINT, c->flag);
 	} else if (vp != VMB_VP_NONE) {
-		h->cfg.interrupt(h->cfg.ctx, vp, 0, VMBI_SINT, c->flag);
+		h->cfg.interrupt(h->cfg.ctx, vp, h->cfg.vtl, VMBI_SINT, c->flag);
 	}
 	vmbi_host_gate_leave(h, &c->out);
 }

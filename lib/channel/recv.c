@@ -119,6 +119,13 @@ static int recv_is_listed(const struct vmb_packet *p)
 	return p->head_len && (p->kind == VMB_PKT_GPA || p->kind == VMB_PKT_XFER);
 }
 
+/* Copy a packet with a list: the word that counts the ranges has been fetched, and is not fetched again. ring.md 9.1 rules 4, 7 */
+static void recv_copy_listed(const struct vmb_channel *ch, const struct vmb_view *all, uint8_t *buf)
+{
+	vmbi_put64(buf, ch->rx.head);
+	(void)vmb_rx_copy(&ch->rx, all, 8, buf + 8, all->len - 8);
+}
+
 /* Judge the header of a GPA direct or transfer page packet from the copy in buf, and point p->list at it. ring.md 5.3, 5.4,
  * 9.1 */
 static int recv_list(struct vmb_packet *p, void *buf)
@@ -205,9 +212,13 @@ static VMBI_RING_LONG int recv_any(struct vmb_channel *ch, void *buf, size_t byt
 		return recv_small(ch, p, all);
 	if (p->kind == VMB_PKT_COMPLETION && !recv_match(ch, p))
 		return RECV_PASSED;
-	(void)vmb_rx_copy(&ch->rx, &data, 0, buf, data.len);
-	if (recv_is_listed(p) && recv_list(p, buf))
-		return recv_violation(ch, VMB_R_RANGES, recv_start(ch, all));
+	if (recv_is_listed(p)) {
+		recv_copy_listed(ch, &data, buf);
+		if (recv_list(p, buf))
+			return recv_violation(ch, VMB_R_RANGES, recv_start(ch, all));
+	} else {
+		(void)vmb_rx_copy(&ch->rx, &data, 0, buf, data.len);
+	}
 	p->payload = (const void *)((uintptr_t)buf + p->head_len);
 	return VMB_YES;
 }
@@ -332,13 +343,14 @@ static void recv_record(struct vmb_record *rec, const struct vmb_packet *p, uint
 				    p->page_set, 0 };
 }
 
-/* Packets into buf as long as there are any and they fit. How many; *why: what there was instead of one more. */
-static uint32_t recv_records(struct vmb_channel *ch, uint8_t *buf, uint32_t bytes, struct vmb_record *recs, uint32_t n, int *why)
+/* Packets into buf as long as there are any and they fit. How many; *why: what there was instead of one more. *budget: of the call. */
+static uint32_t recv_records(struct vmb_channel *ch, uint8_t *buf, uint32_t bytes, struct vmb_record *recs, uint32_t n, uint32_t *budget,
+			     int *why)
 {
-	uint32_t used = 0, i = 0, budget = RECV_PASSED_MAX;
+	uint32_t used = 0, i = 0;
 
 	*why = VMB_EAGAIN;
-	while (i < n && used <= bytes && budget) {
+	while (i < n && used <= bytes && *budget) {
 		struct vmb_packet p;
 		struct vmb_view all;
 		int r = vmb_rx_next(&ch->rx, &p, &all);
@@ -346,7 +358,7 @@ static uint32_t recv_records(struct vmb_channel *ch, uint8_t *buf, uint32_t byte
 		if (r == VMB_YES)
 			r = recv_any(ch, buf + used, bytes - used, &p, &all);
 		if (r == RECV_PASSED) {
-			budget--;
+			--*budget;
 			continue;
 		}
 		if (r == VMB_YES || r == VMB_ETOOSMALL)
@@ -372,8 +384,8 @@ int vmb_channel_recv_batch(struct vmb_channel *ch, uint8_t *buf, uint32_t bytes,
 	state = VMBI_LOAD32_RELAXED(&ch->state);
 	if (state)
 		return vmbi_channel_refusal(state);
-	for (uint32_t turns = RECV_PASSED_MAX; turns; turns--) {
-		count = recv_records(ch, buf, bytes, recs, n, &r);
+	for (uint32_t budget = RECV_PASSED_MAX; budget; budget--) {
+		count = recv_records(ch, buf, bytes, recs, n, &budget, &r);
 		if (count) {
 			ch->too_small = 0; /* nobody was told */
 			(void)recv_release(ch);

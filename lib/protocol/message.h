@@ -153,6 +153,9 @@ enum { VMBI_FIELDS(VMBI_AT_ENUM) VMBI_AT_TYPE = 0 };
 #define VMBI_CONNECTION_LEGACY 1u
 #define VMBI_CONNECTION_EVENT 2u   /* below 1.1: the one event connection of all channels */
 #define VMBI_CONNECTION_MULTICLIENT 4u
+#define VMBI_CONNECTION_REDIRECTED 0x800074u /* VTL 2, SINT 7, VP 0 */
+#define VMBI_REDIRECT_SINT 7u
+#define VMBI_REDIRECT_VTL 2u
 #define VMBI_MAX_CHANNEL_ID 2047u
 
 /* 1 if this is one of the protocol's versions: an in-between number is none. control-plane.md 3 */

@@ -68,6 +68,7 @@ struct vmb_rx {
 	struct vmbi_dirty dirty;
 	/* for the channel */
 	uint64_t packets, signals;
+	uint64_t head;    /* of the last packet given out that has a list: the word that counts its ranges, as fetched */
 };
 
 /* How many page table entries such a ring needs: 0, or twice its pages. */

@@ -208,6 +208,7 @@ static VMBI_RING_LONG int rx_take_any(struct vmb_rx *rx, uint64_t word, struct v
 	p->head_len = d.data8 * 8 - VMBI_DESCRIPTOR;
 	p->len -= p->head_len;
 	if (ranges) {
+		rx->head = ranges;
 		p->list.count = d.data8 - 3;
 		p->list.ranges = (uint32_t)(ranges >> 32);
 		p->page_set = d.kind == VMB_PKT_XFER ? (uint16_t)ranges : 0;

@@ -6,7 +6,12 @@
 #include "synic.h"
 
 #define FLAGS_COUNT (VMBI_FLAG_WORDS * 32u)
-#define FLAGS_MONITOR_GROUPS 8u /* where the trigger groups start in a monitor page */
+/* A monitor page: all groups' enable bits, the trigger groups, latencies (16 bits each), parameters (8 bytes each). */
+#define FLAGS_MONITOR_STATE 0u
+#define FLAGS_MONITOR_GROUPS 8u
+#define FLAGS_MONITOR_LATENCY 0x240u
+#define FLAGS_MONITOR_PARAMETER 0x440u
+#define FLAGS_MONITOR_IDS 128u
 
 uint32_t vmbi_flags_take(void *flags, uint32_t w)
 {
@@ -37,4 +42,25 @@ void vmbi_monitor_set(void *page, uint32_t id)
 	uint8_t *group = (uint8_t *)page + FLAGS_MONITOR_GROUPS + (size_t)(id / 32) * 8;
 
 	(void)VMBI_FETCH_OR32(group, VMBI_LE32(1u << id % 32));
+}
+
+uint32_t vmbi_trigger_take(void *page, uint32_t group)
+{
+	uint8_t *pending = (uint8_t *)page + FLAGS_MONITOR_GROUPS + (size_t)group * 8;
+
+	return VMBI_LOAD32_RELAXED(pending) ? VMBI_LE32(VMBI_EXCHANGE32(pending, 0)) : 0;
+}
+
+void vmbi_trigger_init(void *page, uint32_t latency)
+{
+	uint8_t *p = page;
+
+	VMBI_STORE32_RELAXED(p + FLAGS_MONITOR_STATE, VMBI_LE32(0xfu));
+	for (uint32_t id = 0; id < FLAGS_MONITOR_IDS; id += 2)
+		VMBI_STORE32_RELAXED(p + FLAGS_MONITOR_LATENCY + (size_t)id * 2, VMBI_LE32(latency << 16 | latency));
+}
+
+void vmbi_trigger_connect(void *page, uint32_t id, uint32_t connection)
+{
+	VMBI_STORE32_RELAXED((uint8_t *)page + FLAGS_MONITOR_PARAMETER + (size_t)id * 8, VMBI_LE32(connection));
 }

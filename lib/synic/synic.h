@@ -23,5 +23,10 @@ int vmbi_flags_set(void *flags, uint32_t flag);
 #define VMBI_INTERRUPT_HALF 2048u
 /* Guest: set the trigger bit of a monitor id (below 128) in the guest-to-host page. control-plane.md 9.4 */
 void vmbi_monitor_set(void *page, uint32_t id);
+/* Host: take the trigger bits of a group (0...3). */
+uint32_t vmbi_trigger_take(void *page, uint32_t group);
+/* Host: what belongs to it in a page: all groups on, every latency (100 ns) the same; and where an id leads. */
+void vmbi_trigger_init(void *page, uint32_t latency);
+void vmbi_trigger_connect(void *page, uint32_t id, uint32_t connection);
 
 #endif /* VMBI_SYNIC_H */

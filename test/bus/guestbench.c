@@ -2,6 +2,7 @@
 /* See guestbench.h. */
 #include "guestbench.h"
 
+#include <endian.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,6 +318,7 @@ static void host_data(struct bench *b, struct bench_gpadl *d, const uint8_t *dat
 		uint64_t word;
 
 		memcpy(&word, data + 8 * i, 8);
+		word = le64toh(word);
 		if (d->got < 4)
 			d->first[d->got] = word;
 		d->sum += word * ++d->got;

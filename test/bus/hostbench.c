@@ -407,7 +407,7 @@ uint32_t hb_poll(void)
 void hb_event_at(int line, uint32_t kind, vmb_handle ch)
 {
 	uint32_t got = hb_poll();
-	int ask = kind == VMB_EV_OPEN || kind == VMB_EV_CLOSE || kind == VMB_EV_GPADL_DOWN;
+	int ask = kind == VMB_EV_OPEN || kind == VMB_EV_CLOSE || kind == VMB_EV_GPADL_DOWN || kind == VMB_EV_HVSOCK;
 
 	cr_assert_eq(got, kind, "line %d: event %u expected, got %u", line, kind, got);
 	cr_assert_eq(hb->ev.ch, ch, "line %d: event %u of %#x, not of %#x", line, kind, hb->ev.ch, ch);

@@ -2,6 +2,7 @@
 /* Contact: which versions are tried, on which connection, and what each answer leads to. control-plane.md 5, 7, 20.2 */
 #include "guestbench.h"
 
+#include <endian.h>
 #include <string.h>
 
 TestSuite(guest_contact, .timeout = 60);
@@ -30,6 +31,7 @@ static void respond(struct bench *b, uint32_t version, uint8_t supported, uint8_
 	(void)version;
 	m.bytes[8] = supported;
 	m.bytes[9] = state;
+	selected = htole32(selected);
 	memcpy(m.bytes + 12, &selected, 4);
 	bench_feed(b, &m);
 }

@@ -2,6 +2,7 @@
 /* Page lists of the embedder and of rings: what is announced, what is refused, limits, ids, and the arena. gpadl.md 4, 7, 8 */
 #include "guestbench.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,14 @@ static int create(struct bench *b, uint32_t pages, uint32_t *id)
 	return vmb_guest_gpadl_create(b->g, b->open[0].handle, &list, id);
 }
 
+/* Is this the word, as the wire has it? */
+static int is_word(const uint8_t *at, uint64_t word)
+{
+	uint64_t wire = htole64(word);
+
+	return !memcmp(at, &wire, sizeof wire);
+}
+
 /* Sizes of the table in gpadl.md 4. */
 Test(guest_gpadl, messages_of_each_size)
 {
@@ -52,11 +61,11 @@ Test(guest_gpadl, messages_of_each_size)
 		cr_assert_eq(bench_number(m, b, "range_buflen"), rows[i].buflen);
 		cr_assert_eq(bench_number(m, b, "range_count"), 1);
 		for (uint32_t k = 28; k < m->len; k += 8, word++)
-			cr_assert_eq(memcmp(m->bytes + k, &words[word], 8), 0);
+			cr_assert(is_word(m->bytes + k, words[word]));
 		for (uint32_t body = 0; body < rows[i].bodies; body++) {
 			m = bench_posted(b, GPADL_BODY);
 			for (uint32_t k = 16; k < m->len; k += 8, word++)
-				cr_assert_eq(memcmp(m->bytes + k, &words[word], 8), 0);
+				cr_assert(is_word(m->bytes + k, words[word]));
 		}
 		cr_assert_eq(m->len, rows[i].last);
 		cr_assert_eq(word, rows[i].pages + 1);
@@ -509,7 +518,7 @@ Test(guest_gpadl, a_ring_of_scattered_pages)
 {
 	struct bench *b = with_memory();
 	uint8_t *ring = b->open[0].ring;
-	uint64_t pfns[4] = { 0x8000000000123ull, 9, 7, 5 }, at[4];
+	uint64_t pfns[4] = { 0x8000000000123ull, 9, 7, 5 };
 	void *tx_pages[1] = { ring + 3 * VMB_PAGE }, *rx_pages[1] = { ring + VMB_PAGE };
 	struct vmb_channel_config cfg = { .size = sizeof cfg, .tx = { .control = ring, .pages = tx_pages, .data_pages = 1 },
 					  .rx = { .control = ring + 2 * VMB_PAGE, .pages = rx_pages, .data_pages = 1 } };
@@ -523,8 +532,8 @@ Test(guest_gpadl, a_ring_of_scattered_pages)
 	memset(ring, 0xa5, 4 * VMB_PAGE);
 	cr_assert_eq(vmb_guest_open(b->g, b->open[0].handle, mem, need.bytes, &cfg, &open, &b->open[0].ch), 0);
 	m = bench_posted(b, GPADL_HEADER);
-	memcpy(at, m->bytes + 28, 32);
-	cr_assert_arr_eq(at, pfns, sizeof pfns);
+	for (unsigned i = 0; i < 4; i++)
+		cr_assert(is_word(m->bytes + 28 + 8 * i, pfns[i]));
 	for (unsigned i = 0; i < 16; i++) /* both control pages are clear before OPEN. gpadl.md 6 */
 		cr_assert(ring[i] == 0 && ring[2 * VMB_PAGE + i] == 0);
 	cr_assert_eq(vmb_guest_close(b->g, b->open[0].handle), 0);
@@ -559,7 +568,11 @@ Test(guest_gpadl, what_is_no_ring_is_refused)
 	REFUSED(open.pfns = pfns, VMB_EINVAL);
 	REFUSED(open.ring = NULL, VMB_EINVAL);
 	REFUSED(open.ring = (uint8_t *)good.ring + 8, VMB_EINVAL);
-	REFUSED(open.flags = 1, VMB_EINVAL);
+	REFUSED(open.flags = 4, VMB_EINVAL);
+	REFUSED(open.target_sint = 2, VMB_EINVAL);
+	REFUSED(open.event_flag = 5, VMB_EVERSION);
+	REFUSED(open.connection_id = 5, VMB_EVERSION);
+	REFUSED(open.flags = VMB_OPEN_REDIRECT, VMB_EVERSION);
 	REFUSED(open.size--, VMB_ESTRUCT);
 	REFUSED(cfg.size--, VMB_ESTRUCT);
 	cfg.size++;

@@ -6,6 +6,7 @@
  */
 #include "guestdriver.h"
 
+#include <endian.h>
 #include <string.h>
 
 TestSuite(guest_hostile, .timeout = 300);
@@ -341,7 +342,8 @@ Test(guest_hostile, pitfall_34_messages_before_connect_are_dropped)
 		bench_feed(b, &m);
 		n++;
 	}
-	cr_assert_eq(bench_info(b).dropped, n);
+	cr_assert_eq(bench_info(b).dropped, n - 1); /* 20, CLOSE_RESERVED_RESPONSE, belongs to no connection */
+	cr_assert_eq(bench_info(b).late_answers, 1);
 	bench_poll(b);
 	bench_quiet(b);
 	bench_free(b);
@@ -375,7 +377,7 @@ Test(guest_hostile, pitfall_37_connect_results_nobody_asked_for)
 
 	bench_say(b, TL_RESULT, "status", 0xc0000236ull, NULL);
 	bench_say(b, 20, "channel_id", 5ull, NULL);
-	cr_assert_eq(bench_info(b).dropped, 2);
+	cr_assert_eq(bench_info(b).late_answers, 2);
 	bench_free(b);
 }
 
@@ -511,6 +513,7 @@ static void draw_message(struct bench *b, struct bench_message *m)
 		word = draw(3) ? 0xe1e10 + draw(1 + bench_info(b).gpadls + (uint32_t)b->user) : draw(0xffffffff);
 		if (draw(4))
 			word = draw(8);
+		word = htole32(word);
 		memcpy(m->bytes + at, &word, 4);
 	}
 	if (m->bytes[0] == OFFER) {
@@ -518,7 +521,7 @@ static void draw_message(struct bench *b, struct bench_message *m)
 		m->bytes[8] = (uint8_t)draw(4);
 		m->bytes[180] = (uint8_t)draw(3);
 		m->bytes[181] = 0;
-		word = draw(12);
+		word = htole32(draw(12));
 		memcpy(m->bytes + 184, &word, 4);
 	}
 }

@@ -3,6 +3,7 @@
  * 10.4 */
 #include "guestbench.h"
 
+#include <endian.h>
 #include <string.h>
 
 TestSuite(guest_interrupt, .timeout = 60);
@@ -387,7 +388,7 @@ Test(guest_interrupt, a_monitored_channel_sets_its_bit_and_makes_no_hypercall)
 
 		cr_assert_eq(b->signals, 0);
 		memcpy(&word, page + rows[i].at, 4);
-		cr_assert_eq(word, rows[i].value);
+		cr_assert_eq(le32toh(word), rows[i].value);
 		memset(page + rows[i].at, 0, 4);
 		for (uint32_t k = 0; k < VMB_PAGE; k++)
 			cr_assert_eq(page[k], 0);

@@ -2,6 +2,7 @@
 /* The ordinary life of a guest end: connect, offers, open, data, close, release, disconnect, and again; at every version. */
 #include "guestbench.h"
 
+#include <endian.h>
 #include <string.h>
 
 TestSuite(guest_life, .timeout = 60);
@@ -12,7 +13,7 @@ static uint32_t in_index(const struct bench_open *o)
 	uint32_t in;
 
 	memcpy(&in, o->ring, 4);
-	return in;
+	return le32toh(in);
 }
 
 static void one_life(struct bench *b)

@@ -80,8 +80,8 @@ static const struct { uint32_t type; int looked_at[STATES]; } rows[] = {
 	{ GPADL_TORNDOWN,   { 0,   0,  1,  1,  1,  0 } },
 	{ VERSION_RESPONSE, { 0,   1,  0,  0,  0,  0 } },
 	{ UNLOAD_COMPLETE,  { 0,   0,  0,  0,  0,  1 } },
-	{ 20,               { 0,   0,  0,  0,  0,  0 } },
-	{ TL_RESULT,        { 0,   0,  0,  0,  0,  0 } },
+	{ 20,               { 1,   1,  1,  1,  1,  1 } }, /* what it closes outlives connections */
+	{ TL_RESULT,        { 0,   0,  1,  1,  1,  0 } },
 	{ MODIFY_RESPONSE,  { 0,   0,  1,  1,  1,  0 } },
 };
 enum { ROWS = sizeof rows / sizeof *rows };

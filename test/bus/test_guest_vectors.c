@@ -4,6 +4,7 @@
 #include "guestbench.h"
 #include "../vectors/vectors.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,7 +220,8 @@ Test(guest_vectors, lists_are_announced_as_gp_01_to_gp_07)
 			if (!part)
 				list.ranges = bytes[18];
 			memcpy(words + list.count, bytes + at, len - at);
-			list.count += (len - at) / 8;
+			for (uint32_t end = list.count + (len - at) / 8; list.count < end; list.count++)
+				words[list.count] = le64toh(words[list.count]);
 		}
 		list.words = words;
 		cr_assert_eq(vmb_guest_gpadl_create(b->g, b->open[0].handle, &list, &gpadl), 0);

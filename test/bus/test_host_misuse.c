@@ -65,7 +65,17 @@ Test(host_misuse, the_smallest_config)
 		cr_assert_eq(vmb_host_storage(&cfg, &s), want); \
 		cr_assert_eq(vmb_host_init(mem, sizeof mem, &cfg, &h), want); \
 	}
-BAD_CONFIG(flags, cfg.flags = 1, VMB_EINVAL)
+BAD_CONFIG(flags, cfg.flags = 8, VMB_EINVAL)
+BAD_CONFIG(reserved, cfg.reserved = 1, VMB_EINVAL)
+BAD_CONFIG(vtl, cfg.vtl = 16, VMB_EINVAL)
+BAD_CONFIG(a_feature_that_there_is_not, cfg.features = 0x100, VMB_EINVAL)
+BAD_CONFIG(confidential_without_trust, cfg.features = VMB_FEATURE_CONFIDENTIAL, VMB_EINVAL)
+BAD_CONFIG(server_pages_without_pages, cfg.features = VMB_FEATURE_SERVER_MONITOR, VMB_EINVAL)
+BAD_CONFIG(a_monitor_page_without_an_address, cfg.monitor_page[1] = mem, VMB_EINVAL)
+BAD_CONFIG(half_a_pair_of_monitor_pages, (cfg.monitor_page[0] = mem, cfg.monitor_gpa[0] = VMB_PAGE), VMB_EINVAL)
+BAD_CONFIG(monitor_pages_that_are_none, (cfg.monitor_page[1] = mem, cfg.monitor_gpa[1] = VMB_PAGE + 8), VMB_EINVAL)
+BAD_CONFIG(monitor_latency, cfg.monitor_latency = 0x10000, VMB_EINVAL)
+BAD_CONFIG(too_many_sockets, cfg.max_hvsock = 0x1000001, VMB_EINVAL)
 BAD_CONFIG(without_message, cfg.message = NULL, VMB_EINVAL)
 BAD_CONFIG(without_interrupt, cfg.interrupt = NULL, VMB_EINVAL)
 BAD_CONFIG(without_wake, cfg.wake = NULL, VMB_EINVAL)

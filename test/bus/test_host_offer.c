@@ -449,7 +449,7 @@ Test(host_offer, arguments)
 	cr_assert_eq(vmb_host_offer(hb->h, NULL, &ch), VMB_EINVAL);
 	cr_assert_eq(vmb_host_offer(hb->h, &o, NULL), VMB_EINVAL);
 #define BAD(member, value) bad = o; bad.member = value; cr_assert_eq(offer(&bad, &ch), VMB_EINVAL, #member)
-	BAD(flags, 0x10000);
+	BAD(flags, 0x40000);
 	BAD(subchannel, 0x10000);
 	BAD(mmio_mb, 0x10000);
 	BAD(mmio_optional_mb, 0x10000);

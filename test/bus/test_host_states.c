@@ -171,6 +171,10 @@ static void works(enum message m, enum state s)
 		hb_event(VMB_EV_OPEN, dev);
 		cr_assert_eq(hb_attach(1, dev, &channel), 0);
 		hb_expect(6, 3, 1, 79, 0);
+	} else if (m == M_OPEN_RESERVED) {
+		hb_event(VMB_EV_OPEN, dev);
+		cr_assert_eq(hb_attach(1, dev, &channel), 0);
+		hb_expect(6, 3, 1, 0, 0);
 	} else if (m == M_OPEN && s == CLOSING) {
 		cr_assert_eq(vmb_host_detach(hb->h, dev), 0);
 		hb_event(VMB_EV_CLOSED, dev);
@@ -234,9 +238,8 @@ ROW(HEADER,        WORKS,     WORKS,     WORKS,     WORKS,     WORKS,     WORKS,
 ROW(TEARDOWN,      WORKS,     WORKS,     WORKS,     WORKS,     WORKS,     WORKS,     ERR)
 ROW(MODIFY,        ERR_REPLY, ERR_REPLY, WORKS,     ERR_REPLY, ERR_REPLY, ERR_REPLY, ERR_REPLY)
 ROW(RELEASE,       WORKS,     ERR,       ERR,       WORKS,     ERR,       WORKS,     ERR)
-/* Not supported: dropped everywhere. */
-ROW(OPEN_RESERVED, ERR,       ERR,       ERR,       ERR,       ERR,       ERR,       ERR)
-ROW(CLOSE_RESERVED, ERR,      ERR,       ERR,       ERR,       ERR,       ERR,       ERR)
+ROW(OPEN_RESERVED, WORKS,     ERR,       ERR,       ERR,       ERR,       SILENT,    ERR)
+ROW(CLOSE_RESERVED, ERR,      ERR,       ERR,       ERR,       ERR,       SILENT,    ERR)
 
 /* ---- versions */
 
@@ -496,8 +499,8 @@ TL_CONNECT(V5_2, 1)
 TL_CONNECT(V5_3, 1)
 TL_CONNECT(V6_0, 1)
 
-#define NOT_SUPPORTED(type, words) \
-	Test(host_states, message_##type##_is_not_supported) \
+#define NOT_WITHOUT_ITS_FEATURE(type, words) \
+	Test(host_states, message_##type##_does_not_exist_without_its_feature) \
 	{ \
 		version = VMB_V6_0; \
 		enter(OPEN); \
@@ -506,11 +509,9 @@ TL_CONNECT(V6_0, 1)
 		cr_assert_eq(hb_info().dropped, 1); \
 		prove(OPEN); \
 	}
-NOT_SUPPORTED(18, 5)
-NOT_SUPPORTED(19, 3)
-NOT_SUPPORTED(25, 4)
-NOT_SUPPORTED(27, 0)
-NOT_SUPPORTED(29, 0)
+NOT_WITHOUT_ITS_FEATURE(25, 4)
+NOT_WITHOUT_ITS_FEATURE(27, 0)
+NOT_WITHOUT_ITS_FEATURE(29, 0)
 
 #define WRONG_WAY(type) \
 	Test(host_states, message_##type##_goes_the_other_way) \

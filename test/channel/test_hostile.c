@@ -284,49 +284,71 @@ Test(hostile, a_packet_is_copied_once)
 	pair_free(p);
 }
 
-static void race_ranges(const void *shared, size_t n)
+static uint64_t race_word;
+static uint32_t race_at;
+
+static void race_change(const void *shared, size_t n)
 {
 	(void)shared, (void)n;
-	rig_set_qword(race_pair->ring[0], 16, (uint64_t)2 << 32); /* two ranges: words enough for the count, not for the pages */
+	rig_set_qword(race_pair->ring[0], race_at, race_word);
 }
 
-/* The count that the ring saw is not the one in the copy: the copy is what counts. */
-Test(hostile, ranges_change_before_the_copy)
+/* A list of one range in a packet at the beginning of the ring, of which one word changes just before it is copied: what recv
+ * says. */
+static int race_list(struct pair *p, uint32_t kind, const uint64_t *words, uint32_t n, uint32_t at, uint64_t word, struct vmb_packet *in)
 {
-	static const uint64_t words[] = { VMB_RANGE(4096, 1), 4, 5, 0 };
-	struct vmb_packet out = pair_packet("p", 1), in;
-	struct pair *p = pair_new(NULL, NULL);
+	struct vmb_packet out = pair_packet("p", 1);
+	int r;
 
 	race_pair = p;
-	out.kind = VMB_PKT_GPA;
-	out.list = (struct vmb_list){ words, 3, 1 };
+	race_at = at;
+	race_word = word;
+	out.kind = (uint16_t)kind;
+	out.page_set = 0xcafe;
+	out.list = (struct vmb_list){ words, n, 1 };
 	cr_assert_eq(vmb_channel_send(p->side[0].ch, &out), 0);
-	pair_before_copy = race_ranges;
-	cr_assert_eq(pair_recv(p, 1, &in), VMB_EPEER);
+	pair_before_copy = race_change;
+	r = pair_recv(p, 1, in);
 	pair_before_copy = NULL;
-	cr_assert(pair_broken(p, 1, VMB_R_RANGES));
+	return r;
+}
+
+/* The count of ranges is fetched once: what the ring saw is what the list has, and what lies in the buffer. */
+Test(hostile, the_count_of_ranges_changes_before_the_copy)
+{
+	static const uint64_t words[] = { VMB_RANGE(4096, 1), 4, 5 };
+	struct pair *p = pair_new(NULL, NULL);
+	struct vmb_packet in;
+
+	cr_assert_eq(race_list(p, VMB_PKT_GPA, words, 3, 16, (uint64_t)2 << 32, &in), VMB_YES);
+	cr_assert(in.list.ranges == 1 && in.list.count == 3 && !memcmp(in.list.words, words, sizeof words));
+	cr_assert_eq(((const uint8_t *)in.payload)[-28], 1, "the count in the buffer");
+	pair_free(p);
+	p = pair_new(NULL, NULL);
+	cr_assert_eq(race_list(p, VMB_PKT_XFER, words, 1, 16, (uint64_t)2 << 32 | 0xbeef, &in), VMB_YES);
+	cr_assert(in.list.ranges == 1 && in.list.count == 1 && in.list.words[0] == words[0] && in.page_set == 0xcafe);
 	pair_free(p);
 }
 
-static void race_windows(const void *shared, size_t n)
+/* The ranges themselves are judged from the copy. */
+Test(hostile, ranges_change_before_the_copy)
 {
-	(void)shared, (void)n;
-	rig_set_qword(race_pair->ring[0], 16, (uint64_t)2 << 32 | 0xcafe);
+	static const uint64_t words[] = { VMB_RANGE(4096, 1), 4, 5 };
+	struct pair *p = pair_new(NULL, NULL);
+	struct vmb_packet in;
+
+	cr_assert_eq(race_list(p, VMB_PKT_GPA, words, 3, 24, VMB_RANGE(8192, 1), &in), VMB_EPEER);
+	cr_assert(pair_broken(p, 1, VMB_R_RANGES));
+	pair_free(p);
 }
 
 Test(hostile, windows_change_before_the_copy)
 {
 	static const uint64_t words[] = { VMB_RANGE(4096, 1) };
-	struct vmb_packet out = pair_packet("p", 1), in;
 	struct pair *p = pair_new(NULL, NULL);
+	struct vmb_packet in;
 
-	race_pair = p;
-	out.kind = VMB_PKT_XFER;
-	out.list = (struct vmb_list){ words, 1, 1 };
-	cr_assert_eq(vmb_channel_send(p->side[0].ch, &out), 0);
-	pair_before_copy = race_windows;
-	cr_assert_eq(pair_recv(p, 1, &in), VMB_EPEER);
-	pair_before_copy = NULL;
+	cr_assert_eq(race_list(p, VMB_PKT_XFER, words, 1, 24, VMB_RANGE(0, 1), &in), VMB_EPEER);
 	cr_assert(pair_broken(p, 1, VMB_R_RANGES));
 	pair_free(p);
 }

@@ -2,6 +2,7 @@
 /* Rings between inaccessible pages. Every mapping is of one memfd: control page first, then the data pages. */
 #include "rig.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,8 +95,9 @@ static void *rig_storage(struct rig *r, uint32_t half, const struct vmb_storage 
 	uint8_t *end = r->storage[half] + STORAGE_BYTES;
 
 	rig_need(need->bytes <= STORAGE_BYTES && need->bytes % need->align == 0, "storage");
-	memset(r->storage[half], r->poison, STORAGE_BYTES);
-	return end - need->bytes;
+	end -= need->bytes;
+	memset(end, r->poison, need->bytes);
+	return end;
 }
 
 int rig_tx(struct rig *r, uint32_t flags, const struct vmb_cursor *from)
@@ -129,22 +131,22 @@ void rig_both_at(struct rig *r, uint32_t index)
 
 uint32_t rig_word(const struct rig *r, uint32_t word)
 {
-	return *(volatile uint32_t *)(r->control + word);
+	return le32toh(*(volatile uint32_t *)(r->control + word));
 }
 
 void rig_set(struct rig *r, uint32_t word, uint32_t value)
 {
-	*(volatile uint32_t *)(r->control + word) = value;
+	*(volatile uint32_t *)(r->control + word) = htole32(value);
 }
 
 uint64_t rig_qword(const struct rig *r, uint32_t index)
 {
-	return *(volatile uint64_t *)(r->data + index % r->size);
+	return le64toh(*(volatile uint64_t *)(r->data + index % r->size));
 }
 
 void rig_set_qword(struct rig *r, uint32_t index, uint64_t value)
 {
-	*(volatile uint64_t *)(r->data + index % r->size) = value;
+	*(volatile uint64_t *)(r->data + index % r->size) = htole64(value);
 }
 
 int rig_is_control(const struct rig *r, const void *p, uint32_t *word)

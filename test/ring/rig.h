@@ -45,6 +45,7 @@ int rig_rx(struct rig *r, uint32_t flags, const struct vmb_cursor *from);
 /* Both halves at this index of an empty ring. */
 void rig_both_at(struct rig *r, uint32_t index);
 
+/* Words of shared memory, in the order of the CPU. */
 uint32_t rig_word(const struct rig *r, uint32_t word);
 void rig_set(struct rig *r, uint32_t word, uint32_t value);
 uint64_t rig_qword(const struct rig *r, uint32_t index); /* of the data, from any index below 2 * size */

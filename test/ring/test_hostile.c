@@ -6,6 +6,7 @@
 #include "hooked.h"
 
 #include <criterion/criterion.h>
+#include <endian.h>
 #include <string.h>
 
 #include "rig.h"
@@ -335,8 +336,9 @@ Test(ring_hostile, rule_08_transfer_ranges_are_counted_and_not_interpreted)
 	cr_assert_eq(q.page_set, 0xcafe);
 	cr_assert_null(q.list.words);
 	cr_assert_eq(vmb_rx_copy(r->rx, &v, 0, copy, sizeof copy), 0);
-	cr_assert_eq(copy[0], 0xcafe | (uint64_t)3 << 32);
-	cr_assert_eq(memcmp(copy + 1, words, sizeof words), 0);
+	cr_assert_eq(le64toh(copy[0]), 0xcafe | (uint64_t)3 << 32);
+	for (uint32_t i = 0; i < 3; i++)
+		cr_assert_eq(le64toh(copy[1 + i]), words[i]);
 	rig_free(r);
 }
 

@@ -165,8 +165,12 @@ static int words_agree(void)
 
 static int counters_agree(void)
 {
-	return r->tx->packets == model.packets_out && r->tx->signals == model.signals_out && r->tx->masked == model.masked_out &&
-	       r->tx->full == model.full && r->rx->packets == model.packets_in && r->rx->signals == model.signals_in;
+	const struct vmb_tx *tx = r->tx;
+	const struct vmb_rx *rx = r->rx;
+
+	return VMBI_READ64(&tx->packets) == model.packets_out && VMBI_READ64(&tx->signals) == model.signals_out &&
+	       VMBI_READ64(&tx->masked) == model.masked_out && VMBI_READ64(&tx->full) == model.full &&
+	       VMBI_READ64(&rx->packets) == model.packets_in && VMBI_READ64(&rx->signals) == model.signals_in;
 }
 
 static void agree(uint32_t kind, uint32_t pages, uint32_t steps)

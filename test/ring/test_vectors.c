@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /* The byte-exact packets of ring.md 16.1, written and read, through the three kinds of memory. */
 #include <criterion/criterion.h>
+#include <endian.h>
 #include <string.h>
 
 #include "test/vectors/vectors.h"
@@ -27,7 +28,7 @@ static uint64_t get64(const uint8_t *p)
 	uint64_t v;
 
 	memcpy(&v, p, 8);
-	return v;
+	return le64toh(v);
 }
 
 /* What a caller would say to send part n of this vector. words: room for its list. */
@@ -44,7 +45,8 @@ static struct vmb_packet described(const struct vector *v, uint32_t n, uint64_t 
 	p.payload = at + 16 + head;
 	p.len = (uint32_t)vector_fact(v, "len", n);
 	if (head) {
-		memcpy(words, at + 24, head - 8);
+		for (uint32_t i = 0; i < head / 8 - 1; i++)
+			words[i] = get64(at + 24 + 8 * i);
 		p.list = (struct vmb_list){ words, head / 8 - 1, (uint32_t)(get64(at + 16) >> 32) };
 		p.page_set = p.kind == VMB_PKT_XFER ? (uint16_t)get64(at + 16) : 0;
 	}

@@ -141,6 +141,38 @@ Test(slot, a_message_that_came_right_after_needs_no_eom)
 	cr_assert_arr_eq(p.out, late, sizeof late);
 }
 
+static void guest_looks(void)
+{
+	cr_assert_eq(vmbi_slot_busy(shared->slot), 0, "not before the message is there in full");
+	cr_assert_eq(take(shared), 0);
+}
+
+/* The type is stored last: a guest that looks meanwhile sees no message. control-plane.md 1.3 */
+Test(slot, a_message_that_is_being_written_is_none)
+{
+	struct page p = { .len = 0 };
+
+	shared = &p;
+	synic_at_copy = guest_looks;
+	cr_assert_eq(vmb_synic_post(p.slot, "firstone", 8), 0);
+	cr_assert_eq(synic_at_copy, NULL);
+	cr_assert_eq(take(&p), VMB_YES);
+	cr_assert_arr_eq(p.out, "firstone", 8);
+}
+
+/* Whatever was in the slot before: flags, reserved bytes and the sender are 0. control-plane.md 1.3 */
+Test(slot, nothing_of_before_is_left_in_its_header)
+{
+	struct page p = { .len = 0 };
+
+	memset(p.slot + 4, 0xff, sizeof p.slot - 4);
+	cr_assert_eq(vmb_synic_post(p.slot, "firstone", 8), 0);
+	cr_assert_eq(p.slot[4], 8);
+	for (uint32_t i = 5; i < 16; i++)
+		cr_assert_eq(p.slot[i], 0, "byte %u", i);
+	cr_assert_eq(p.slot[24], 0xff, "what is behind the message is left alone");
+}
+
 Test(slot, a_type_that_changed_meanwhile_is_not_wiped)
 {
 	struct page p = { .len = 0 };

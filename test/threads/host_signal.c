@@ -4,6 +4,7 @@
  * back, and a control thread that opens, retargets, closes, rescinds and offers again. No wake may come after EV_CLOSED, no
  * interrupt to the old VP after the response, and every wait must end.
  */
+#include <endian.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -59,7 +60,7 @@ static uint32_t word(const void *p, unsigned at)
 	uint32_t v;
 
 	memcpy(&v, (const uint8_t *)p + at, 4);
-	return v;
+	return le32toh(v);
 }
 
 /* ---- callbacks */
@@ -147,7 +148,7 @@ static void *device(void *arg)
 		for (unsigned n = 0; r != VMB_ESTOPPED; n++) {
 			if (n % 16 == 0)
 				sched_yield();
-			__atomic_store_n((uint32_t *)(void *)(ram[2] + 4), word(ram[2], 0), __ATOMIC_SEQ_CST);
+			__atomic_store_n((uint32_t *)(void *)(ram[2] + 4), htole32(word(ram[2], 0)), __ATOMIC_SEQ_CST);
 			r = vmb_channel_send(c, &(struct vmb_packet){ .kind = VMB_PKT_INBAND, .payload = "01234567", .len = 8 });
 		}
 		pthread_mutex_lock(&m.lock);
@@ -164,9 +165,10 @@ static void *device(void *arg)
 
 static void post(const uint32_t *words, uint32_t n)
 {
-	uint32_t in[64] = { 1, 0, 1, 4 * n };
+	uint32_t in[64] = { htole32(1), 0, htole32(1), htole32(4 * n) };
 
-	memcpy(in + 4, words, 4 * n);
+	for (uint32_t i = 0; i < n; i++)
+		in[4 + i] = htole32(words[i]);
 	if (vmb_host_post(m.h, in, sizeof in) != VMB_HV_SUCCESS)
 		count(&m.dead_wakes);
 }

@@ -6,6 +6,7 @@
  */
 #include "test/ring/hooked.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "test/ring/rig.h"
@@ -31,7 +32,7 @@ static int note_loads(struct port_access *a)
 	port_hook = NULL;
 	a->value = port_do(a->op, a->shared, a->other, a->bytes, a->value);
 	port_hook = note_loads;
-	sampled[word / 4] = (uint32_t)a->value;
+	sampled[word / 4] = le32toh((uint32_t)a->value);
 	return 1;
 }
 
@@ -167,8 +168,9 @@ int main(void)
 	bell_result("all packets", run.sent == PACKETS && run.received == PACKETS);
 	bell_result("signals for data exactly when needed", run.wrong_data == 0 && run.data_signals > 0);
 	bell_result("signals for room exactly when needed", run.wrong_room == 0 && run.room_signals > 0);
-	bell_result("counted as sent", run.r->tx->signals == run.data_signals && run.r->rx->signals == run.room_signals &&
-					       run.r->tx->packets == PACKETS);
+	bell_result("counted as sent", VMBI_READ64(&run.r->tx->signals) == run.data_signals &&
+					       VMBI_READ64(&run.r->rx->signals) == run.room_signals &&
+					       VMBI_READ64(&run.r->tx->packets) == PACKETS);
 	rig_free(run.r);
 	return bell_finish();
 }
