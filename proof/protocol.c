@@ -7,7 +7,7 @@
 #include "lib/protocol/words.h"
 
 /* The types of messages in groups, so that what is known of one is not mixed with another: all that a special one is among. */
-static uint32_t message_type(uint32_t group)
+static uint32_t any_type(uint32_t group)
 {
 	switch (group) {
 	case 0: return proof_between(0, VMBI_MSG_GPADL_HEADER - 1);
@@ -24,12 +24,12 @@ static uint32_t message_type(uint32_t group)
 #define CHECK_GROUPS_END 8u /* and these again, as the check does */
 #define MESSAGE_LONG 264u /* beyond the longest */
 
-static uint8_t *message(uint32_t group, uint32_t len)
+static uint8_t *any_message(uint32_t group, uint32_t len)
 {
 	uint8_t *msg = proof_bytes(len);
 
 	if (len >= 4)
-		vmbi_put32(msg, message_type(group));
+		vmbi_put32(msg, any_type(group));
 	return msg;
 }
 
@@ -37,7 +37,7 @@ static uint8_t *message(uint32_t group, uint32_t len)
 
 static void one_message_check(uint32_t group, uint32_t len)
 {
-	uint8_t *msg = message(group, len);
+	uint8_t *msg = any_message(group, len);
 
 	(void)vmb_message_check(msg, len, proof_any32, proof_any32, (int)proof_any32);
 	free(msg);
@@ -66,7 +66,7 @@ int vmb_message_field(const void *msg, uint32_t len, uint32_t version, uint32_t 
 
 static void one_message_field(uint32_t group, uint32_t len)
 {
-	uint8_t *msg = message(group, len);
+	uint8_t *msg = any_message(group, len);
 	struct vmb_field f;
 
 	(void)vmb_message_field(msg, len, proof_any32, proof_any32, proof_any32, &f);
@@ -77,7 +77,7 @@ static void one_message_field(uint32_t group, uint32_t len)
  * Every length up to 60; beyond, every one at which a field or a word ends. Between two of those the same ones are shown, and the
  * message is only longer than they need.
  */
-static int message_ends(uint32_t group, uint32_t len)
+static int length_ends(uint32_t group, uint32_t len)
 {
 	if (len <= 60)
 		return 1;
@@ -92,7 +92,7 @@ void prove_message_field(void)
 	for (uint32_t len = 0; len <= VMB_MESSAGE_MAX; len++)
 		/*@ loop unroll 4; */
 		for (uint32_t group = 0; group < FIELD_GROUPS_END; group++)
-			if (message_ends(group, len))
+			if (length_ends(group, len))
 				one_message_field(group, len);
 }
 
@@ -149,13 +149,13 @@ void prove_message_set(void)
  * Every text is one of these: its first `good` characters are what a GUID has there, then comes one that is not (or, after all
  * 36, any). Nothing beyond that one may be looked at, so nothing is there.
  */
-static int guid_dash(uint32_t i)
+static int dash_at(uint32_t i)
 {
 	return i == 8 || i == 13 || i == 18 || i == 23;
 }
 
 /* A hexadecimal digit. */
-static char guid_hex(void)
+static char any_digit(void)
 {
 	switch (proof_between(0, 2)) {
 	case 0: return Frama_C_char_interval('0', '9');
@@ -165,13 +165,13 @@ static char guid_hex(void)
 }
 
 /* The gaps between what is a digit, or the dash, in the order of the characters: gap 0 ... 3. */
-static char guid_other(uint32_t i, uint32_t gap)
+static char no_digit(uint32_t i, uint32_t gap)
 {
 	switch (gap) {
-	case 0: return Frama_C_char_interval(CHAR_MIN, guid_dash(i) ? '-' - 1 : '0' - 1);
-	case 1: return guid_dash(i) ? Frama_C_char_interval('-' + 1, CHAR_MAX) : Frama_C_char_interval('9' + 1, 'A' - 1);
-	case 2: return guid_dash(i) ? 0 : Frama_C_char_interval('F' + 1, 'a' - 1);
-	default: return guid_dash(i) ? 0 : Frama_C_char_interval('f' + 1, CHAR_MAX);
+	case 0: return Frama_C_char_interval(CHAR_MIN, dash_at(i) ? '-' - 1 : '0' - 1);
+	case 1: return dash_at(i) ? Frama_C_char_interval('-' + 1, CHAR_MAX) : Frama_C_char_interval('9' + 1, 'A' - 1);
+	case 2: return dash_at(i) ? 0 : Frama_C_char_interval('F' + 1, 'a' - 1);
+	default: return dash_at(i) ? 0 : Frama_C_char_interval('f' + 1, CHAR_MAX);
 	}
 }
 
@@ -182,8 +182,8 @@ static void one_guid(uint32_t good, uint32_t gap)
 
 	/*@ loop unroll 40; */
 	for (uint32_t i = 0; i < good; i++)
-		text[i] = guid_dash(i) ? '-' : guid_hex();
-	text[good] = good < 36 ? guid_other(good, gap) : Frama_C_char_interval(CHAR_MIN, CHAR_MAX);
+		text[i] = dash_at(i) ? '-' : any_digit();
+	text[good] = good < 36 ? no_digit(good, gap) : Frama_C_char_interval(CHAR_MIN, CHAR_MAX);
 	(void)vmb_guid_parse(text, &guid);
 	free(text);
 }

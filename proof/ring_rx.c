@@ -35,11 +35,18 @@ static void check_left(const struct vmb_rx *rx)
 
 void prove_rx_setup(void)
 {
-	struct vmb_rx rx;
+	struct vmb_rx rx, *made;
 	struct vmb_ring_mem mem;
 	struct vmb_cursor from;
+	struct vmb_storage need;
 
 	any_memory(&mem);
+	if (!vmb_rx_storage(&mem, &need)) {
+		void *block = malloc(need.bytes);
+
+		(void)vmb_rx_init(block, proof_any32, &mem, NULL, &made);
+		free(block);
+	}
 	PROOF_ANY(from);
 	if (!vmbi_rx_setup(&rx, ring_table, &mem, proof_any32 ? &from : NULL)) {
 		check_rx(&rx);

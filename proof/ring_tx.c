@@ -30,11 +30,18 @@ static void check_room(const struct vmb_tx *tx)
 
 void prove_tx_setup(void)
 {
-	struct vmb_tx tx;
+	struct vmb_tx tx, *made;
 	struct vmb_ring_mem mem;
 	struct vmb_cursor from;
+	struct vmb_storage need;
 
 	any_memory(&mem);
+	if (!vmb_tx_storage(&mem, &need)) {
+		void *block = malloc(need.bytes);
+
+		(void)vmb_tx_init(block, proof_any32, &mem, NULL, &made);
+		free(block);
+	}
 	PROOF_ANY(from);
 	if (!vmbi_tx_setup(&tx, ring_table, &mem, proof_any32 ? &from : NULL)) {
 		check_tx(&tx);
@@ -166,6 +173,46 @@ void prove_tx_put(void)
 	one_tx_put(0, SIZE - 32);
 	one_tx_put(SIZE - 16, SIZE - 32);
 	one_tx_put(8, SIZE);
+}
+
+/* A packet that names `count` words, which are any, and has its payload in two parts; then some of it is written anew. */
+static void one_tx_list(uint32_t next, uint16_t kind, uint32_t count)
+{
+	uint64_t *words = proof_bytes(count * sizeof *words);
+	uint8_t *first = proof_bytes(5), *second = proof_bytes(16);
+	struct vmb_span parts[2] = { { first, 5 }, { second, 16 } };
+	struct vmb_packet p;
+	struct vmb_view v = { next, 21 };
+	struct vmb_tx tx;
+
+	any_packet(&p, 21);
+	p.kind = kind;
+	p.list = (struct vmb_list){ words, count, proof_any32 };
+	any_tx(&tx);
+	tx.next = next;
+	(void)vmb_tx_putv(&tx, &p, parts, 2);
+	check_tx(&tx);
+	any_tx(&tx);
+	(void)vmb_tx_copy(&tx, &v, 5, second, 16);
+	any_tx(&tx);
+	(void)vmb_tx_arm(&tx, &p, proof_any32);
+	check_tx(&tx);
+	free(words);
+	free(first);
+	free(second);
+}
+
+void prove_tx_list(void)
+{
+	/*@ loop unroll 20; */
+	for (uint32_t back = 8; back <= 96; back += 8)
+		/*@ loop unroll 10; */
+		for (uint32_t count = 1; count <= 4; count++) {
+			one_tx_list(SIZE - back, VMB_PKT_GPA, count);
+			one_tx_list(SIZE - back, VMB_PKT_XFER, count);
+		}
+	one_tx_list(0, VMB_PKT_GPA, 3);
+	one_tx_list(0, VMB_PKT_INBAND, 1);
 }
 
 /* Spans of any view, also of one that is none: by table, at each place, of the whole view. */

@@ -84,7 +84,6 @@
 #define VMBI_GC_RESERVED 0x8000u   /* this open is that of a reserved channel */
 #define VMBI_GC_KEPT 0x10000u      /* its connection is over, and it is open all the same */
 #define VMBI_GC_CLOSE_OUT 0x20000u /* CLOSE_RESERVED is not answered */
-#define VMBI_GC_SOCKET 0x40000u    /* EV_HVSOCK tells of it instead of EV_OFFER */
 
 /* Events not given out yet, in the order in which one object gives them. */
 #define VMBI_GE_OFFER 0x1u
@@ -131,7 +130,8 @@ struct vmbi_gc { /* one offered channel */
 	uint32_t result_vp, result_sint; /* reserved: where answers come */
 	uint32_t redirect;
 	uint32_t dedicated;     /* is_dedicated of the offer */
-	uint64_t socket_user;
+	uint32_t socket;        /* the connect that it answers, until that is told: EV_HVSOCK instead of EV_OFFER */
+	uint32_t reserved1;
 	struct vmb_channel *object;
 	uint8_t user_data[120];
 	struct vmb_offer offer;
@@ -171,7 +171,8 @@ struct vmbi_gg { /* one page list, of a ring or of the embedder's */
 #define VMBI_GS_FREE 0u
 #define VMBI_GS_QUEUED 1u
 #define VMBI_GS_SENT 2u
-#define VMBI_GS_DONE 3u /* its event is queued */
+#define VMBI_GS_OFFERED 3u /* the offer's event tells */
+#define VMBI_GS_DONE 4u /* its event is queued */
 
 struct vmbi_gs { /* a connect to a service of the host */
 	struct vmb_guid endpoint, service, silo; /* as on the wire */
@@ -325,8 +326,10 @@ uint32_t vmbi_guest_connect_message(struct vmb_guest *g, struct vmbi_gs *s, uint
 void vmbi_guest_connect_posted(struct vmb_guest *g, struct vmbi_gs *s, int outcome, uint32_t status);
 void vmbi_guest_connect_timeout(struct vmb_guest *g, struct vmbi_gs *s);
 int vmbi_guest_on_connect_result(struct vmb_guest *g, const uint8_t *msg);
-/* An hvsock channel is offered: 1 and the user of the connect that asked for it; 0: nobody did. */
-int vmbi_guest_connect_offered(struct vmb_guest *g, const struct vmb_offer *o, uint64_t *user);
+/* An hvsock channel is offered: the connect that asked for it; 0: nobody did. */
+uint32_t vmbi_guest_connect_offered(struct vmb_guest *g, const struct vmb_offer *o);
+/* And was taken back before its event was given out. */
+void vmbi_guest_connect_lost(struct vmb_guest *g, uint32_t connect);
 /* The event of a connect was given out. */
 void vmbi_guest_connect_told(struct vmb_guest *g, struct vmbi_gs *s);
 
@@ -396,6 +399,8 @@ void vmbi_guest_gpadls_rescinded(struct vmb_guest *g, struct vmbi_gc *c);
 void vmbi_guest_gpadls_released(struct vmb_guest *g, struct vmbi_gc *c);
 /* And then, once, take all of its lists down but the ring's. */
 void vmbi_guest_gpadls_down(struct vmb_guest *g, struct vmbi_gc *c);
+/* The connection is over and the channel stays: nothing that is not answered will be. */
+void vmbi_guest_gpadls_kept(struct vmb_guest *g, struct vmbi_gc *c);
 /* The host has been told that we forget the channel: so it has forgotten its lists. */
 void vmbi_guest_gpadls_forget(struct vmb_guest *g, struct vmbi_gc *c);
 /* The last event of a list was given out. */

@@ -44,6 +44,9 @@ static void guest_connect_none(struct vmb_guest *g)
 	g->send = 0;
 	g->answer_due = 0;
 	vmbi_guest_requests_end(g);
+	for (uint32_t i = 1; g->kept && i <= g->slots_used; i++)
+		if (g->channels[i].flags & VMBI_GC_KEPT)
+			vmbi_guest_gpadls_kept(g, &g->channels[i]);
 }
 
 /* ---- contact */

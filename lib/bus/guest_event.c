@@ -117,9 +117,11 @@ static void guest_event_of_channel(struct vmb_guest *g, struct vmbi_gc *c, uint3
 	case VMBI_GE_OFFER:
 		ev->kind = VMB_EV_OFFER;
 		c->flags |= VMBI_GC_SEEN;
-		if (c->flags & VMBI_GC_SOCKET) {
+		if (c->socket) {
 			ev->kind = VMB_EV_HVSOCK;
-			ev->user = c->socket_user;
+			ev->user = g->connects[c->socket].user;
+			vmbi_guest_connect_told(g, &g->connects[c->socket]);
+			c->socket = 0;
 		}
 		break;
 	case VMBI_GE_OPENED:

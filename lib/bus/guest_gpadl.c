@@ -330,6 +330,20 @@ void vmbi_guest_gpadls_rescinded(struct vmb_guest *g, struct vmbi_gc *c)
 	}
 }
 
+void vmbi_guest_gpadls_kept(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	for (uint32_t k = c->gpadls, next; k; k = next) {
+		struct vmbi_gg *d = &g->gpadls[k];
+
+		next = d->next;
+		if (d->state == VMBI_GG_ALIVE || d->state == VMBI_GG_SETTLED || d->state == VMBI_GG_BURNT)
+			continue;
+		guest_gpadl_become(g, d, VMBI_GG_BURNT);
+		guest_gpadl_refused(g, d, VMB_ERESCINDED, 0);
+		vmbi_guest_gpadl_leak(g, d);
+	}
+}
+
 void vmbi_guest_gpadls_released(struct vmb_guest *g, struct vmbi_gc *c)
 {
 	for (uint32_t k = c->gpadls; k; k = g->gpadls[k].next) {

@@ -180,8 +180,7 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 	}
 	c = guest_offer_slot(g, &o, key);
 	c->dedicated = g->version >= VMB_V1_1 && vmbi_get16(msg + VMBI_AT(OFFER_CHANNEL, is_dedicated)) & 1;
-	if (vmbi_guest_connect_offered(g, &o, &c->socket_user))
-		c->flags |= VMBI_GC_SOCKET;
+	c->socket = vmbi_guest_connect_offered(g, &o);
 	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OFFER);
 	return 1;
 }
@@ -190,6 +189,7 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 static void guest_offer_hide(struct vmb_guest *g, struct vmbi_gc *c)
 {
 	vmbi_guest_unmark(g, vmbi_gc_slot(g, c), VMBI_GE_OFFER);
+	vmbi_guest_connect_lost(g, c->socket);
 	c->flags |= VMBI_GC_RELEASED;
 	vmbi_guest_settle(g, c);
 }

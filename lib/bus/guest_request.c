@@ -292,7 +292,7 @@ int vmbi_guest_on_connect_result(struct vmb_guest *g, const uint8_t *msg)
 	return 1;
 }
 
-int vmbi_guest_connect_offered(struct vmb_guest *g, const struct vmb_offer *o, uint64_t *user)
+uint32_t vmbi_guest_connect_offered(struct vmb_guest *g, const struct vmb_offer *o)
 {
 	struct vmb_hvsock socket;
 	struct vmbi_gs *s;
@@ -302,10 +302,15 @@ int vmbi_guest_connect_offered(struct vmb_guest *g, const struct vmb_offer *o, u
 	s = guest_request_connect_find(g, &socket.endpoint, &socket.service);
 	if (!s)
 		return 0;
-	*user = s->user;
 	vmbi_guest_unwait(g, VMBI_GUEST_NODE_CONNECT(g, (uint32_t)(s - g->connects)));
-	guest_request_connect_free(g, s);
-	return 1;
+	s->state = VMBI_GS_OFFERED;
+	return (uint32_t)(s - g->connects);
+}
+
+void vmbi_guest_connect_lost(struct vmb_guest *g, uint32_t connect)
+{
+	if (connect)
+		guest_request_connect_done(g, &g->connects[connect], VMB_ERESCINDED, 0);
 }
 
 /* ---- a reserved channel of somebody else */

@@ -148,6 +148,39 @@ Test(reserved, is_closed_by_a_stranger)
 	both_guest(VMB_EV_CLOSED, VMB_EPLATFORM);
 }
 
+/* A list that was being announced when the connection ended will never be answered: nobody knows who has it. */
+Test(reserved, what_is_not_answered_at_the_end_of_the_connection_never_is)
+{
+	uint64_t words[2] = { VMB_RANGE(4096, 0), 3 };
+	uint32_t gpadl;
+
+	both_config();
+	both_init();
+	both_offer(0, 1);
+	both_connect();
+	both_open(0, &reserved);
+	both.hold = 1;
+	cr_assert_eq(vmb_guest_gpadl_create(both.g, both.ch[0].guest, &(struct vmb_list){ words, 2, 1 }, &gpadl), 0);
+	both_run();
+	cr_assert_eq(vmb_guest_disconnect(both.g), 0);
+	both.out = both.in - 1; /* UNLOAD_COMPLETE; what was said before is lost */
+	both.hold = 0;
+	both_run();
+	both_host(VMB_EV_DISCONNECTED, 0);
+	cr_assert_eq(both_guest(VMB_EV_GPADL, VMB_ELEAK)->gpadl, gpadl);
+	both_guest(VMB_EV_DISCONNECTED, 0);
+	cr_assert_eq(vmb_guest_release(both.g, both.ch[0].guest), 0);
+	both_run();
+	both_host(VMB_EV_CLOSE, 0);
+	cr_assert_eq(vmb_host_detach(both.h, both.ch[0].host), 0);
+	both_run();
+	both_host(VMB_EV_CLOSED, 0);
+	both_guest(VMB_EV_CLOSED, 0);
+	both_guest(VMB_EV_GONE, 0);
+	both_quiet();
+	cr_assert_eq(vmb_guest_end(both.g), 0);
+}
+
 Test(reserved, an_answer_that_does_not_come_leaks_the_ring)
 {
 	start(1);
@@ -236,6 +269,42 @@ Test(sockets, the_guest_connects)
 	cr_assert_eq(vmb_host_remove(both.h, both.ch[2].host), 0);
 	both_run();
 	both_guest(VMB_EV_RESCINDED, 0);
+}
+
+/* Offered, and gone before anybody has seen that: the caller hears of it all the same. */
+Test(sockets, a_channel_that_goes_before_it_is_seen)
+{
+	struct vmb_hvsock s = place(1), seen;
+	struct vmb_offer o = { .size = sizeof o, .user = 2 };
+	const struct vmb_event *ev;
+
+	for (int rescinded = 0; rescinded < 2; rescinded++) {
+		start(0);
+		cr_assert_eq(vmb_guest_hvsock(both.g, &s, 77), 0);
+		both_run();
+		ev = both_host(VMB_EV_HVSOCK, 0);
+		cr_assert_eq(vmb_host_hvsock(both.h, ev, &seen), 0);
+		cr_assert_eq(vmb_hvsock_offer(&seen, &o), 0);
+		cr_assert_eq(vmb_host_offer(both.h, &o, &both.ch[2].host), 0);
+		cr_assert_eq(vmb_host_answer(both.h, ev, 0), 0);
+		cr_assert_eq(vmb_guest_message(both.g, both.queue[both.out % BOTH_QUEUE].bytes, 196), 0);
+		both.out++;
+		if (rescinded) {
+			cr_assert_eq(vmb_host_remove(both.h, both.ch[2].host), 0);
+			cr_assert_eq(vmb_guest_message(both.g, both.queue[both.out % BOTH_QUEUE].bytes, 12), 0);
+			both.out++;
+		} else {
+			cr_assert_eq(vmb_guest_disconnect(both.g), 0);
+		}
+		both_run();
+		ev = both_guest(VMB_EV_HVSOCK, VMB_ERESCINDED);
+		cr_assert_eq(ev->user, 77);
+		cr_assert_eq(ev->ch, 0);
+		if (!rescinded)
+			both_guest(VMB_EV_DISCONNECTED, 0);
+		both_forget();
+		both_end();
+	}
 }
 
 Test(sockets, the_host_connects)
