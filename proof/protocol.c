@@ -74,16 +74,16 @@ static void one_message_field(uint32_t group, uint32_t len)
 }
 
 /*
- * Every length up to 60; beyond, every one at which a field or a word ends. Between two of those the same ones are shown, and the
- * message is only longer than they need.
+ * Every length up to 24; beyond, every one at which a field or a word ends, and some more. Between two of those the same ones are
+ * shown, and the message is only longer than they need.
  */
 static int length_ends(uint32_t group, uint32_t len)
 {
-	if (len <= 60)
+	if (len <= 24 || len == 189)
 		return 1;
-	if (group == 1 || group == 2)
-		return len % 4 == 0;
-	return len == 189 || (len % 2 == 0 && len >= 146 && len <= 200) || len == VMB_MESSAGE_MAX;
+	if (len % 2)
+		return 0;
+	return group == 1 || group == 2 ? len % 4 == 0 : len <= 60 || (len >= 146 && len <= 200) || len == VMB_MESSAGE_MAX;
 }
 
 void prove_message_field(void)

@@ -295,8 +295,12 @@ static int storvsp_drained(struct device *d)
 
 	if (!k->queued && k->vanish && __atomic_load_n(&d->image->failed, __ATOMIC_RELAXED))
 		return settle(d);
-	if (!k->queued || __atomic_load_n(&d->image->hold, __ATOMIC_ACQUIRE))
+	if (!k->queued)
 		return 0;
+	if (__atomic_load_n(&d->image->hold, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(&d->image->held, k->queued, __ATOMIC_RELEASE);
+		return 0;
+	}
 	/* a disk takes its time, and more requests come meanwhile: let serve.c look once more */
 	if (!k->late && k->queued < DEPTH && us && !__atomic_load_n(&d->image->vanish, __ATOMIC_ACQUIRE)) {
 		nanosleep(&(struct timespec){ 0, us * 1000 }, NULL);

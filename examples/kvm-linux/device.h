@@ -32,7 +32,7 @@ struct image {
 	uint8_t *bytes;
 	uint64_t size;
 	unsigned latency_us;         /* between the first request of a batch and the answers */
-	unsigned hold;               /* answer nothing: all requests stay in flight */
+	unsigned hold, held;         /* answer nothing; how many requests are kept in flight so */
 	unsigned vanish;             /* answer all requests with an error, at once: the disk is about to go */
 	unsigned in_flight;          /* requests taken and not answered, now */
 	unsigned failed, settled;    /* requests answered with an error since vanish was set; of them those the guest has read */
