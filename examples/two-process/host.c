@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static unsigned char *ram;
@@ -100,6 +101,14 @@ static void serve(const struct vmb_packet *p)
 		bad++;
 }
 
+/* Has the guest read all answers? What it has not read when the device goes, it does not get. */
+static int all_read(void)
+{
+	struct vmb_channel_info info = { .size = sizeof info };
+
+	return !vmb_channel_info(channel, &info) && info.tx.in == info.tx.out;
+}
+
 static void *device_thread(void *arg)
 {
 	uint64_t buf[1024], n;
@@ -114,6 +123,10 @@ static void *device_thread(void *arg)
 			r = vmb_channel_flush(channel);
 		if (r < 0)
 			break;
+		if (served == REQUESTS && !all_read()) {
+			nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+			continue;
+		}
 		if (served == REQUESTS) { /* hot-remove: our own calls will say VMB_ESTOPPED */
 			pthread_mutex_lock(&control);
 			must(vmb_host_remove(host, handle), "remove");
