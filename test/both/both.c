@@ -103,8 +103,21 @@ static void both_unmap(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t fla
 
 /* ---- making */
 
+static void both_free(void)
+{
+	for (uint32_t n = 0; n < BOTH_CHANNELS; n++) {
+		free(both.ch[n].hmem);
+		free(both.ch[n].gmem);
+	}
+	free(both.hmem);
+	free(both.gmem);
+	free(both.ram);
+	memset(&both, 0, sizeof both);
+}
+
 void both_config(void)
 {
+	both_free(); /* of the pair before */
 	memset(&both, 0, sizeof both);
 	both.next_pfn = 16;
 	both.hcfg = (struct vmb_host_config){ .size = sizeof both.hcfg, .max_channels = BOTH_CHANNELS, .message = both_message,
@@ -131,13 +144,7 @@ void both_end(void)
 {
 	for (uint32_t i = 0; i < BOTH_PAGES; i++)
 		cr_assert_eq(both.mapped[i], 0, "page %u", i);
-	for (uint32_t n = 0; n < BOTH_CHANNELS; n++) {
-		free(both.ch[n].hmem);
-		free(both.ch[n].gmem);
-	}
-	free(both.hmem);
-	free(both.gmem);
-	free(both.ram);
+	both_free();
 }
 
 uint64_t both_pages(uint32_t n)
