@@ -302,6 +302,9 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg);
 void vmbi_guest_on_all_offers(struct vmb_guest *g);
 int vmbi_guest_on_unloaded(struct vmb_guest *g);
 void vmbi_guest_connection_timeout(struct vmb_guest *g);
+/* The connection's next message; its next event. */
+void vmbi_guest_connection_send(struct vmb_guest *g, uint32_t type);
+void vmbi_guest_connection_mark(struct vmb_guest *g, uint32_t marks);
 /* A channel is gone. If it was the last one, and we want to leave: UNLOAD. */
 void vmbi_guest_connection_step(struct vmb_guest *g);
 
@@ -330,7 +333,7 @@ int vmbi_guest_on_connect_result(struct vmb_guest *g, const uint8_t *msg);
 uint32_t vmbi_guest_connect_offered(struct vmb_guest *g, const struct vmb_offer *o);
 /* And was taken back before its event was given out. */
 void vmbi_guest_connect_lost(struct vmb_guest *g, uint32_t connect);
-/* The event of a connect was given out. */
+/* The event of a connect was given out: its record is free. */
 void vmbi_guest_connect_told(struct vmb_guest *g, struct vmbi_gs *s);
 
 /* ---- guest_offer.c */

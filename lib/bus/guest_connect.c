@@ -22,13 +22,13 @@ uint32_t vmbi_guest_version_below(const struct vmb_guest_config *cfg, uint32_t v
 	return best;
 }
 
-static void guest_connect_send(struct vmb_guest *g, uint32_t type)
+void vmbi_guest_connection_send(struct vmb_guest *g, uint32_t type)
 {
 	g->send = type;
 	vmbi_guest_queue(g, VMBI_GUEST_NODE_CONNECTION(g));
 }
 
-static void guest_connect_mark(struct vmb_guest *g, uint32_t marks)
+void vmbi_guest_connection_mark(struct vmb_guest *g, uint32_t marks)
 {
 	vmbi_guest_mark(g, VMBI_GUEST_NODE_CONNECTION(g), marks);
 }
@@ -56,7 +56,7 @@ static void guest_connect_failed(struct vmb_guest *g, int32_t status, uint32_t s
 	guest_connect_none(g);
 	g->connect_status = status;
 	g->connect_said = said;
-	guest_connect_mark(g, VMBI_GE_CONNECTED);
+	vmbi_guest_connection_mark(g, VMBI_GE_CONNECTED);
 }
 
 /* This version is not to be had. What a host said about a version that it knows outweighs that it does not know others. */
@@ -70,7 +70,7 @@ static void guest_connect_next(struct vmb_guest *g, int32_t status, uint32_t sai
 	}
 	g->version = vmbi_guest_version_below(&g->cfg, g->version);
 	if (g->version)
-		guest_connect_send(g, VMBI_MSG_INITIATE_CONTACT);
+		vmbi_guest_connection_send(g, VMBI_MSG_INITIATE_CONTACT);
 	else
 		guest_connect_failed(g, g->connect_status, g->connect_said);
 }
@@ -105,7 +105,7 @@ static void guest_connect_contact_posted(struct vmb_guest *g, int outcome, uint3
 {
 	if (outcome == VMBI_GUEST_FAILED && status == VMB_HV_INVALID_CONNECTION && g->redirected && g->version >= VMB_V5_0) {
 		g->redirected = 0;
-		guest_connect_send(g, VMBI_MSG_INITIATE_CONTACT);
+		vmbi_guest_connection_send(g, VMBI_MSG_INITIATE_CONTACT);
 	} else if (outcome == VMBI_GUEST_FAILED && status == VMB_HV_INVALID_CONNECTION) {
 		guest_connect_next(g, VMB_EPLATFORM, status);
 	} else if (outcome == VMBI_GUEST_FAILED) {
@@ -165,12 +165,12 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
 	if (g->owed) { /* the contact has ended whatever was before. control-plane.md 7.2 step 7, gpadl.md 7.9 */
 		g->owed = 0;
 		g->disconnect_status = 0;
-		guest_connect_mark(g, VMBI_GE_DISCONNECTED);
+		vmbi_guest_connection_mark(g, VMBI_GE_DISCONNECTED);
 	}
 	g->connect_status = 0;
 	g->connect_said = 0;
-	guest_connect_mark(g, VMBI_GE_CONNECTED);
-	guest_connect_send(g, VMBI_MSG_REQUEST_OFFERS);
+	vmbi_guest_connection_mark(g, VMBI_GE_CONNECTED);
+	vmbi_guest_connection_send(g, VMBI_MSG_REQUEST_OFFERS);
 	return 1;
 }
 
@@ -178,7 +178,7 @@ void vmbi_guest_on_all_offers(struct vmb_guest *g)
 {
 	g->state = VMB_BUS_RUNNING;
 	g->offers_status = 0;
-	guest_connect_mark(g, VMBI_GE_OFFERS_DONE);
+	vmbi_guest_connection_mark(g, VMBI_GE_OFFERS_DONE);
 }
 
 static int guest_connect(struct vmb_guest *g)
@@ -195,7 +195,7 @@ static int guest_connect(struct vmb_guest *g)
 	g->connect_status = 0;
 	g->version = vmbi_guest_version_below(&g->cfg, UINT32_MAX);
 	g->redirected = g->cfg.vtl == VMBI_REDIRECT_VTL;
-	guest_connect_send(g, VMBI_MSG_INITIATE_CONTACT);
+	vmbi_guest_connection_send(g, VMBI_MSG_INITIATE_CONTACT);
 	return 0;
 }
 
@@ -214,7 +214,7 @@ static void guest_connect_ended(struct vmb_guest *g, int32_t status)
 	if (status)
 		g->owed = 1;
 	g->disconnect_status = status;
-	guest_connect_mark(g, VMBI_GE_DISCONNECTED);
+	vmbi_guest_connection_mark(g, VMBI_GE_DISCONNECTED);
 }
 
 void vmbi_guest_connection_step(struct vmb_guest *g)
@@ -224,7 +224,7 @@ void vmbi_guest_connection_step(struct vmb_guest *g)
 	g->state = VMBI_GUEST_UNLOADING;
 	g->paused = 0; /* UNLOAD ends that, too */
 	VMBI_MEMSET(g->declined, 0, VMBI_FLAG_WORDS * 4); /* UNLOAD releases all */
-	guest_connect_send(g, VMBI_MSG_UNLOAD);
+	vmbi_guest_connection_send(g, VMBI_MSG_UNLOAD);
 }
 
 static void guest_connect_unload_posted(struct vmb_guest *g, int outcome)
@@ -276,7 +276,7 @@ static int guest_connect_leave(struct vmb_guest *g)
 	vmbi_guest_clock(g, 0);
 	g->state = VMB_BUS_LEAVING;
 	if (g->paused) /* there is a lot to say first */
-		guest_connect_send(g, VMBI_MSG_RESUME);
+		vmbi_guest_connection_send(g, VMBI_MSG_RESUME);
 	vmbi_guest_abandon_all(g);
 	vmbi_guest_connection_step(g);
 	return 0;
@@ -316,6 +316,6 @@ void vmbi_guest_connection_posted(struct vmb_guest *g, int outcome, uint32_t sta
 		vmbi_guest_request_posted(g, type, outcome, status);
 	} else if (outcome == VMBI_GUEST_FAILED) { /* no offers will come */
 		g->offers_status = VMB_EPLATFORM;
-		guest_connect_mark(g, VMBI_GE_OFFERS_DONE);
+		vmbi_guest_connection_mark(g, VMBI_GE_OFFERS_DONE);
 	}
 }

@@ -7,17 +7,6 @@
 
 /* ---- other monitor pages, pause, resume: one at a time */
 
-static void guest_request_send(struct vmb_guest *g, uint32_t type)
-{
-	g->send = type;
-	vmbi_guest_queue(g, VMBI_GUEST_NODE_CONNECTION(g));
-}
-
-static void guest_request_mark(struct vmb_guest *g, uint32_t mark)
-{
-	vmbi_guest_mark(g, VMBI_GUEST_NODE_CONNECTION(g), mark);
-}
-
 /* 0: this may be asked now. */
 static int guest_request_may(const struct vmb_guest *g, uint32_t feature)
 {
@@ -52,7 +41,7 @@ static int guest_request_monitor(struct vmb_guest *g, const uint64_t gpa[2], voi
 		if (page[i])
 			VMBI_CLEAR(page[i], VMB_PAGE);
 	}
-	guest_request_send(g, VMBI_MSG_MODIFY_CONNECTION);
+	vmbi_guest_connection_send(g, VMBI_MSG_MODIFY_CONNECTION);
 	return 0;
 }
 
@@ -71,7 +60,7 @@ int vmb_guest_pause(struct vmb_guest *g)
 		return r;
 	r = guest_request_may(g, VMB_FEATURE_PAUSE);
 	if (!r)
-		guest_request_send(g, VMBI_MSG_PAUSE);
+		vmbi_guest_connection_send(g, VMBI_MSG_PAUSE);
 	return vmbi_guest_leave(g, r);
 }
 
@@ -83,7 +72,7 @@ int vmb_guest_resume(struct vmb_guest *g)
 		return r;
 	if (!g->paused || g->send)
 		return vmbi_guest_leave(g, VMB_ESTATE);
-	guest_request_send(g, VMBI_MSG_RESUME);
+	vmbi_guest_connection_send(g, VMBI_MSG_RESUME);
 	return vmbi_guest_leave(g, 0);
 }
 
@@ -107,13 +96,13 @@ static void guest_request_monitor_done(struct vmb_guest *g, int32_t status, uint
 	}
 	g->monitor_status = status;
 	g->monitor_said = said;
-	guest_request_mark(g, VMBI_GE_MONITOR);
+	vmbi_guest_connection_mark(g, VMBI_GE_MONITOR);
 }
 
 static void guest_request_paused(struct vmb_guest *g, int32_t status)
 {
 	g->pause_status = status;
-	guest_request_mark(g, VMBI_GE_PAUSED);
+	vmbi_guest_connection_mark(g, VMBI_GE_PAUSED);
 }
 
 static void guest_request_failed(struct vmb_guest *g, uint32_t type, int32_t status, uint32_t said)
@@ -185,9 +174,14 @@ void vmbi_guest_request_timeout(struct vmb_guest *g)
 
 /* ---- sockets */
 
+static uint32_t guest_request_node(const struct vmb_guest *g, const struct vmbi_gs *s)
+{
+	return VMBI_GUEST_NODE_CONNECT(g, (uint32_t)(s - g->connects));
+}
+
 static void guest_request_connect_done(struct vmb_guest *g, struct vmbi_gs *s, int32_t status, uint32_t said)
 {
-	uint32_t node = VMBI_GUEST_NODE_CONNECT(g, (uint32_t)(s - g->connects));
+	uint32_t node = guest_request_node(g, s);
 
 	vmbi_guest_unwait(g, node);
 	s->state = VMBI_GS_DONE;
@@ -196,16 +190,11 @@ static void guest_request_connect_done(struct vmb_guest *g, struct vmbi_gs *s, i
 	vmbi_guest_mark(g, node, VMBI_GE_GONE);
 }
 
-static void guest_request_connect_free(struct vmb_guest *g, struct vmbi_gs *s)
+void vmbi_guest_connect_told(struct vmb_guest *g, struct vmbi_gs *s)
 {
 	s->state = VMBI_GS_FREE;
 	s->next = g->free_connect;
 	g->free_connect = (uint32_t)(s - g->connects);
-}
-
-void vmbi_guest_connect_told(struct vmb_guest *g, struct vmbi_gs *s)
-{
-	guest_request_connect_free(g, s);
 }
 
 static struct vmbi_gs *guest_request_connect_find(struct vmb_guest *g, const void *endpoint, const void *service)
@@ -222,10 +211,9 @@ static struct vmbi_gs *guest_request_connect_find(struct vmb_guest *g, const voi
 
 static int guest_request_connect(struct vmb_guest *g, const struct vmb_hvsock *socket, uint64_t user)
 {
-	static const struct vmb_guid none;
 	struct vmbi_gs *s;
 
-	if (socket->flags || socket->reserved || !VMBI_MEMCMP(&socket->service, &none, 16))
+	if (socket->flags || socket->reserved || vmbi_guid_is_zero(&socket->service))
 		return VMB_EINVAL;
 	if (g->state != VMB_BUS_CONNECTED && g->state != VMB_BUS_RUNNING)
 		return VMB_ESTATE;
@@ -239,7 +227,7 @@ static int guest_request_connect(struct vmb_guest *g, const struct vmb_hvsock *s
 	g->free_connect = s->next;
 	*s = (struct vmbi_gs){ .endpoint = socket->endpoint, .service = socket->service, .silo = socket->silo, .user = user,
 			       .state = VMBI_GS_QUEUED };
-	vmbi_guest_queue(g, VMBI_GUEST_NODE_CONNECT(g, (uint32_t)(s - g->connects)));
+	vmbi_guest_queue(g, guest_request_node(g, s));
 	return 0;
 }
 
@@ -270,7 +258,7 @@ void vmbi_guest_connect_posted(struct vmb_guest *g, struct vmbi_gs *s, int outco
 		guest_request_connect_done(g, s, VMB_EPLATFORM, status);
 	} else if (outcome == VMBI_GUEST_SENT) {
 		s->state = VMBI_GS_SENT;
-		vmbi_guest_wait(g, VMBI_GUEST_NODE_CONNECT(g, (uint32_t)(s - g->connects)));
+		vmbi_guest_wait(g, guest_request_node(g, s));
 	}
 }
 
@@ -302,7 +290,7 @@ uint32_t vmbi_guest_connect_offered(struct vmb_guest *g, const struct vmb_offer 
 	s = guest_request_connect_find(g, &socket.endpoint, &socket.service);
 	if (!s)
 		return 0;
-	vmbi_guest_unwait(g, VMBI_GUEST_NODE_CONNECT(g, (uint32_t)(s - g->connects)));
+	vmbi_guest_unwait(g, guest_request_node(g, s));
 	s->state = VMBI_GS_OFFERED;
 	return (uint32_t)(s - g->connects);
 }

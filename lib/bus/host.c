@@ -211,8 +211,7 @@ int vmb_host_end(struct vmb_host *h)
 	} else { /* the vCPUs have been stopped */
 		(void)vmbi_gate_close(&h->page_gate);
 		(void)vmbi_gate_close(&h->monitor.gate);
-		if (h->page_mapped)
-			vmbi_host_unmap_page(h);
+		vmbi_host_unuse_page(h);
 		vmbi_monitor_unuse(h);
 	}
 	vmbi_guard_leave(&h->guard);

@@ -9,7 +9,7 @@
  *   host_remove.c   rescind, release, and when a handle is gone
  *   host_open.c     OPEN, CLOSE, MODIFY; the questions to the device
  *   host_serve.c    attach, detach, answer: the channel object
- *   host_ring.c     mapping the pages of a ring pair
+ *   host_ring.c     mapping guest pages: single ones, and those of a ring pair
  *   host_gpadl.c    GPADL messages and holds
  *   host_queue.c    messages on their way to the guest
  *   host_signal.c   [any]: signals both ways, and waiting for those inside a gate
@@ -218,7 +218,7 @@ struct vmb_host {
 	uint32_t lowest_id;  /* all ids from the first one up to here are taken */
 	uint32_t sorted;     /* first of the offers in order */
 	uint32_t page_mapped;
-	uint64_t page_pfn;
+	uint64_t page_gpa;
 	uint64_t tokens;
 	uint64_t connections; /* how many there were */
 	uint64_t connection, told; /* number of the one that is, and of the one that the embedder knows of; 0: none */
@@ -299,8 +299,8 @@ void vmbi_host_pause(struct vmb_host *h);
 void vmbi_host_resume(struct vmb_host *h);
 /* Finish the pending action if nothing stands in its way any more. */
 void vmbi_host_settle(struct vmb_host *h);
-/* Take the interrupt page back. */
-void vmbi_host_unmap_page(struct vmb_host *h);
+/* Give the interrupt page back, if there is one. */
+void vmbi_host_unuse_page(struct vmb_host *h);
 
 /* ---- host_offer.c */
 
@@ -334,6 +334,10 @@ int vmbi_host_is_drained(struct vmb_host *h, const struct vmbi_hc *c);
 
 void vmbi_host_open_message(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *msg);
 void vmbi_host_close_message(struct vmb_host *h, struct vmbi_hc *c);
+/* May this message act now? Else it is dropped: a removed channel in silence, another one counted. control-plane.md 17.2 */
+int vmbi_host_may(struct vmb_host *h, const struct vmbi_hc *c, int in_place);
+/* The guest closes what it has open. */
+void vmbi_host_begin_close(struct vmb_host *h, struct vmbi_hc *c);
 /* The guest closed it, and the device has let go. */
 void vmbi_host_closed(struct vmb_host *h, struct vmbi_hc *c);
 /* The ring of an OPEN that names it, of *o's ring_id and rx_pages: 1 and the rest of *o, or 0. */
@@ -357,6 +361,9 @@ void vmbi_host_gate_step(struct vmb_host *h, struct vmbi_hc *c);
 
 /* ---- host_ring.c */
 
+/* One guest page that stays mapped: 0 or VMB_EMAP; and back. */
+int vmbi_host_map_page(struct vmb_host *h, uint64_t gpa, void **page);
+void vmbi_host_unmap_page(struct vmb_host *h, uint64_t gpa, void *page);
 /* Map the rings of c->open into the page tables of a channel that is to be made in mem, and describe them in cfg. 0 or
  * VMB_EMAP. */
 int vmbi_host_map_rings(struct vmb_host *h, struct vmbi_hc *c, void *mem, struct vmb_channel_config *cfg);
@@ -429,7 +436,7 @@ void vmbi_ports_clear(struct vmb_host *h);
 
 /* The monitor pages of a request: 1 if they can be, both or none. */
 int vmbi_monitor_pages_ok(const uint64_t gpa[2]);
-/* Take pages in use for a new connection, or for MODIFY_CONNECTION: 0 or VMB_EMAP. */
+/* Take the guest's pages in use, or the server's own where those were granted: 0 or VMB_EMAP. */
 int vmbi_monitor_use(struct vmb_host *h, const uint64_t gpa[2]);
 /* Nobody is inside: give the page back. */
 void vmbi_monitor_unuse(struct vmb_host *h);

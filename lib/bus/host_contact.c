@@ -134,30 +134,30 @@ static void contact_respond(struct vmb_host *h, const struct vmbi_host_request *
 }
 
 /* The interrupt page of versions below 2.4: 0, or VMB_EMAP. */
-static int contact_map_page(struct vmb_host *h, uint64_t gpa)
+static int contact_use_page(struct vmb_host *h, uint64_t gpa)
 {
 	void *page = NULL;
 
 	if (!gpa)
 		return 0;
-	h->page_pfn = gpa / VMB_PAGE;
-	if (gpa % VMB_PAGE || !h->cfg.map)
+	if (vmbi_host_map_page(h, gpa, &page))
 		return VMB_EMAP;
-	if (h->cfg.map(h->cfg.ctx, &h->page_pfn, 1, VMB_MAP_WRITE | VMB_MAP_ALWAYS, &page) < 0)
-		return VMB_EMAP;
+	h->page_gpa = gpa;
 	h->page = page;
 	h->page_mapped = 1;
 	vmbi_gate_open(&h->page_gate);
 	return 0;
 }
 
-void vmbi_host_unmap_page(struct vmb_host *h)
+void vmbi_host_unuse_page(struct vmb_host *h)
 {
 	void *page = h->page;
 
+	if (!h->page_mapped)
+		return;
 	h->page = NULL;
 	h->page_mapped = 0;
-	h->cfg.unmap(h->cfg.ctx, &h->page_pfn, 1, VMB_MAP_WRITE | VMB_MAP_ALWAYS, &page);
+	vmbi_host_unmap_page(h, h->page_gpa, page);
 }
 
 /* control-plane.md 3.1, 16.2 */
@@ -174,7 +174,6 @@ static uint32_t contact_features(const struct vmb_host *h, const struct vmbi_hos
 static void contact_negotiate(struct vmb_host *h)
 {
 	const struct vmbi_host_request *q = &h->request;
-	int own;
 
 	if (!vmbi_version_known(q->version) || (h->cfg.max_version && q->version > h->cfg.max_version) ||
 	    (h->limit_version && q->version > h->limit_version)) {
@@ -182,10 +181,8 @@ static void contact_negotiate(struct vmb_host *h)
 		return;
 	}
 	h->features = contact_features(h, q);
-	own = (h->features & VMB_FEATURE_SERVER_MONITOR) != 0;
-	if (q->bad_pages || contact_map_page(h, q->page) || vmbi_monitor_use(h, own ? h->cfg.monitor_gpa : q->monitor)) {
-		if (h->page_mapped)
-			vmbi_host_unmap_page(h);
+	if (q->bad_pages || contact_use_page(h, q->page) || vmbi_monitor_use(h, q->monitor)) {
+		vmbi_host_unuse_page(h);
 		h->features &= ~VMB_FEATURE_SERVER_MONITOR;
 		contact_respond(h, q, 1, CONTACT_FAILED);
 		h->features = 0;
@@ -223,8 +220,7 @@ void vmbi_host_settle(struct vmb_host *h)
 	if (!action || gpadls != vmbi_reserved_gpadls(h) || (h->page_mapped && !vmbi_gate_empty(&h->page_gate)) ||
 	    (h->monitor.page && !vmbi_gate_empty(&h->monitor.gate)))
 		return;
-	if (h->page_mapped)
-		vmbi_host_unmap_page(h);
+	vmbi_host_unuse_page(h);
 	h->action = VMBI_ACTION_NONE;
 	h->state = VMB_BUS_NONE;
 	vmbi_monitor_unuse(h);

@@ -162,7 +162,7 @@ static int he_take(struct vmb_host *h, struct vmb_event *ev)
 
 int vmb_host_poll(struct vmb_host *h, uint64_t now, struct vmb_event *ev)
 {
-	uint64_t deadline = UINT64_MAX;
+	uint64_t deadline = UINT64_MAX, look;
 	int r = ev ? vmbi_host_enter(h) : VMB_EINVAL;
 
 	if (r)
@@ -177,9 +177,8 @@ int vmb_host_poll(struct vmb_host *h, uint64_t now, struct vmb_event *ev)
 	if (now)
 		deadline = vmbi_hvsock_time(h, now);
 	r = he_take(h, ev);
-	ev->deadline = deadline;
-	if (now && h->monitor.users && now + (uint64_t)h->cfg.monitor_latency * 100 < deadline)
-		ev->deadline = now + (uint64_t)h->cfg.monitor_latency * 100;
+	look = now + (uint64_t)h->cfg.monitor_latency * 100;
+	ev->deadline = now && h->monitor.users && look < deadline ? look : deadline;
 	h->poke = 0; /* the caller goes on until there is none */
 	vmbi_host_leave(h);
 	return r;

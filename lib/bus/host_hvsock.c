@@ -37,13 +37,6 @@ static void hvsock_refuse(struct vmb_host *h, uint32_t connect, uint32_t status)
 	vmbi_hq_connect_result(h, connect);
 }
 
-static int hvsock_is_zero(const uint8_t *guid)
-{
-	static const uint8_t zero[16];
-
-	return !VMBI_MEMCMP(guid, zero, sizeof zero);
-}
-
 /* The two forms are told apart by size, at every version. control-plane.md 6.15 */
 void vmbi_hvsock_message(struct vmb_host *h, const uint8_t *msg, uint32_t len)
 {
@@ -56,7 +49,7 @@ void vmbi_hvsock_message(struct vmb_host *h, const uint8_t *msg, uint32_t len)
 	q->silo = len >= VMBI_AT(TL_CONNECT_REQUEST, silo_id) + 16;
 	VMBI_MEMSET(q->guids, 0, sizeof q->guids);
 	VMBI_MEMCPY(q->guids, msg + VMBI_AT(TL_CONNECT_REQUEST, endpoint_id), q->silo ? 48 : 32);
-	if (asking >= h->cfg.max_hvsock || hvsock_is_zero(q->guids + 16)) {
+	if (asking >= h->cfg.max_hvsock || vmbi_guid_is_zero(q->guids + 16)) {
 		h->refused_quota += asking >= h->cfg.max_hvsock && h->cfg.max_hvsock;
 		hvsock_refuse(h, connect, HVSOCK_REFUSED);
 		return;

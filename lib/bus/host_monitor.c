@@ -25,17 +25,16 @@ static int monitor_is_own(const struct vmb_host *h)
 int vmbi_monitor_use(struct vmb_host *h, const uint64_t gpa[2])
 {
 	struct vmbi_host_monitor *m = &h->monitor;
-	uint64_t pfn = gpa[1] / VMB_PAGE;
-	void *page = NULL;
+	void *page = h->cfg.monitor_page[1];
 
+	if (monitor_is_own(h))
+		gpa = h->cfg.monitor_gpa;
 	m->gpa[0] = gpa[0];
 	m->gpa[1] = gpa[1];
 	if (!gpa[1] || !(h->cfg.flags & VMB_HOST_MONITOR))
 		return 0;
-	if (monitor_is_own(h)) {
-		page = h->cfg.monitor_page[1];
-	} else {
-		if (!h->cfg.map || h->cfg.map(h->cfg.ctx, &pfn, 1, VMB_MAP_WRITE | VMB_MAP_ALWAYS, &page) < 0) {
+	if (!monitor_is_own(h)) {
+		if (vmbi_host_map_page(h, gpa[1], &page)) {
 			m->gpa[0] = m->gpa[1] = 0;
 			return VMB_EMAP;
 		}
@@ -50,13 +49,13 @@ int vmbi_monitor_use(struct vmb_host *h, const uint64_t gpa[2])
 void vmbi_monitor_unuse(struct vmb_host *h)
 {
 	struct vmbi_host_monitor *m = &h->monitor;
-	uint64_t pfn = m->gpa[1] / VMB_PAGE;
+	uint64_t gpa = m->gpa[1];
 	void *page = m->page;
 
 	m->page = NULL;
 	m->gpa[0] = m->gpa[1] = 0;
 	if (m->mapped)
-		h->cfg.unmap(h->cfg.ctx, &pfn, 1, VMB_MAP_WRITE | VMB_MAP_ALWAYS, &page);
+		vmbi_host_unmap_page(h, gpa, page);
 	m->mapped = 0;
 }
 

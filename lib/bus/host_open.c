@@ -28,6 +28,12 @@ static void open_withdraw(struct vmb_host *h, struct vmbi_hc *c)
 	}
 }
 
+int vmbi_host_may(struct vmb_host *h, const struct vmbi_hc *c, int in_place)
+{
+	h->dropped += !in_place && c->state != VMBI_HC_REVOKED;
+	return in_place;
+}
+
 /* Ask for the channel back. Only the flag and the owner's wake: the rings are the owner's. */
 static void open_stop(struct vmb_host *h, struct vmbi_hc *c)
 {
@@ -129,12 +135,8 @@ void vmbi_host_open_message(struct vmb_host *h, struct vmbi_hc *c, const uint8_t
 {
 	struct vmbi_host_open o;
 
-	if (c->state == VMBI_HC_REVOKED)
-		return; /* in silence */
-	if (c->state != VMBI_HC_CLOSED && c->state != VMBI_HC_CLOSING) {
-		h->dropped++;
+	if (!vmbi_host_may(h, c, c->state == VMBI_HC_CLOSED || c->state == VMBI_HC_CLOSING))
 		return;
-	}
 	if (!open_parse(h, c, msg, &o)) {
 		vmbi_host_open_result(h, c, &o, VMBI_FAILED);
 		return;
@@ -163,13 +165,14 @@ void vmbi_host_begin_open(struct vmb_host *h, struct vmbi_hc *c, const struct vm
 
 void vmbi_host_close_message(struct vmb_host *h, struct vmbi_hc *c)
 {
-	if (c->state == VMBI_HC_REVOKED)
-		return; /* in silence */
-	if (c->state != VMBI_HC_OPEN || c->kept) {
-		h->dropped++;
+	if (!vmbi_host_may(h, c, c->state == VMBI_HC_OPEN && !c->kept))
 		return;
-	}
 	vmbi_host_modified(h, c, VMBI_FAILED);
+	vmbi_host_begin_close(h, c);
+}
+
+void vmbi_host_begin_close(struct vmb_host *h, struct vmbi_hc *c)
+{
 	c->state = vmbi_hc_is_served(c) ? VMBI_HC_CLOSING : VMBI_HC_CLOSED;
 	vmbi_host_end_open(h, c, VMBI_HC_OPEN);
 	if (c->state == VMBI_HC_CLOSED)

@@ -9,12 +9,8 @@ void vmbi_reserved_open(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *ms
 {
 	struct vmbi_host_open o;
 
-	if (c->state == VMBI_HC_REVOKED)
-		return; /* in silence */
-	if (c->state != VMBI_HC_CLOSED) {
-		h->dropped++;
+	if (!vmbi_host_may(h, c, c->state == VMBI_HC_CLOSED))
 		return;
-	}
 	VMBI_MEMSET(&o, 0, sizeof o);
 	o.flags = VMB_OPEN_RESERVED;
 	o.target_vp = VMB_VP_NONE;
@@ -37,22 +33,11 @@ void vmbi_reserved_open(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *ms
 
 void vmbi_reserved_close(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *msg)
 {
-	if (c->state == VMBI_HC_REVOKED)
-		return; /* in silence */
-	if (c->state != VMBI_HC_OPEN || !(c->open.flags & VMB_OPEN_RESERVED)) {
-		h->dropped++;
+	if (!vmbi_host_may(h, c, c->state == VMBI_HC_OPEN && c->kept))
 		return;
-	}
 	c->open.result_vp = vmbi_get32(msg + VMBI_AT(CLOSE_RESERVED_CHANNEL, target_vp));
 	c->open.result_sint = msg[VMBI_AT(CLOSE_RESERVED_CHANNEL, target_sint)];
-	if (vmbi_hc_is_served(c)) {
-		c->state = VMBI_HC_CLOSING;
-		vmbi_host_end_open(h, c, VMBI_HC_OPEN);
-	} else {
-		vmbi_host_end_open(h, c, VMBI_HC_OPEN);
-		c->state = VMBI_HC_CLOSED;
-		vmbi_reserved_closed(h, c);
-	}
+	vmbi_host_begin_close(h, c);
 }
 
 void vmbi_reserved_end(struct vmb_host *h, struct vmbi_hc *c)

@@ -1,9 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Mapping the ring pair of an open channel, a few pages at a time: the GPADL's pages are the control page of the guest's
- * sending ring, its data, the control page of the host's sending ring, its data. gpadl.md 6
+ * Mapping guest memory: single pages, and the ring pair of an open channel, a few pages at a time. The GPADL's pages are the
+ * control page of the guest's sending ring, its data, the control page of the host's sending ring, its data. gpadl.md 6
  */
 #include "host.h"
+
+/* ---- one page, for as long as the guest lets us have it */
+
+#define RING_PAGE_FLAGS (VMB_MAP_WRITE | VMB_MAP_ALWAYS)
+
+int vmbi_host_map_page(struct vmb_host *h, uint64_t gpa, void **page)
+{
+	uint64_t pfn = gpa / VMB_PAGE;
+
+	if (gpa % VMB_PAGE || !h->cfg.map || h->cfg.map(h->cfg.ctx, &pfn, 1, RING_PAGE_FLAGS, page) < 0)
+		return VMB_EMAP;
+	return 0;
+}
+
+void vmbi_host_unmap_page(struct vmb_host *h, uint64_t gpa, void *page)
+{
+	uint64_t pfn = gpa / VMB_PAGE;
+
+	h->cfg.unmap(h->cfg.ctx, &pfn, 1, RING_PAGE_FLAGS, &page);
+}
+
+/* ---- ring pairs */
 
 /* A confidential channel's ring is private memory. control-plane.md 16.2 */
 static uint32_t ring_flags(const struct vmbi_host_open *o)

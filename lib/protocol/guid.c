@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /* GUIDs as text: the first three groups are little-endian numbers, the rest is bytes as printed. devices.md 1 */
-#include "vmbus.h"
-#include "../env.h"
+#include "message.h"
 
 #define GUID_TEXT 36u
 
@@ -51,4 +50,11 @@ int vmb_guid_format(const struct vmb_guid *guid, char out[37])
 	}
 	out[GUID_TEXT] = '\0';
 	return 0;
+}
+
+int vmbi_guid_is_zero(const void *guid)
+{
+	static const struct vmb_guid zero;
+
+	return !VMBI_MEMCMP(guid, &zero, sizeof zero);
 }

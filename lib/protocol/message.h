@@ -158,6 +158,8 @@ enum { VMBI_FIELDS(VMBI_AT_ENUM) VMBI_AT_TYPE = 0 };
 #define VMBI_REDIRECT_VTL 2u
 #define VMBI_MAX_CHANNEL_ID 2047u
 
+/* 1 if these 16 bytes are all 0: no GUID. */
+int vmbi_guid_is_zero(const void *guid);
 /* 1 if this is one of the protocol's versions: an in-between number is none. control-plane.md 3 */
 int vmbi_version_known(uint32_t version);
 
