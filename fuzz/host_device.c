@@ -70,36 +70,26 @@ static uint32_t device_primary(const struct host_device *d)
 	return 0;
 }
 
-static void device_offer(const struct fuzz_step *s)
+/* The device that comes next, or NULL: there are enough. */
+static struct host_device *device_next(void)
 {
-	struct vmb_offer o = { .size = sizeof o };
 	struct host_device *d = &host.device[host.devices];
+
+	if (host.devices == HOST_DEVICES)
+		return NULL;
+	memset(d, 0, sizeof *d);
+	return d;
+}
+
+static void device_offered(struct host_device *d, struct vmb_offer *o)
+{
 	vmb_handle handle = 0;
 	int r;
 
-	if (host.devices == HOST_DEVICES)
-		return;
-	memset(d, 0, sizeof *d);
-	d->class = s->b & 1;
-	d->instance = s->v % 6;
-	d->sub = s->a & 0x20 ? 1 + s->c % 3 : 0;
-	o.class_id.byte[0] = (uint8_t)d->class;
-	o.instance.byte[0] = (uint8_t)d->instance;
-	o.subchannel = d->sub;
-	o.user_defined[60] = (uint8_t)host.devices;
-	d->renews = (s->a & 0xc0) == 0x40;
-	d->expires = s->b >> 2 & 1;
-	o.flags = VMB_OFFER_ENUMERATE | (s->b & 2 ? VMB_OFFER_PIPE : 0) | (s->b & 4 ? VMB_OFFER_HVSOCK : 0);
-	o.flags |= (d->renews ? VMB_OFFER_RENEW : 0) | (s->a & 8 ? VMB_OFFER_NO_MONITOR : 0);
-	o.order = s->b >> 4;
-	o.channel_id = s->a & 1 ? host.cfg.first_channel_id + s->c % 10 : 0;
-	o.max_gpadls = s->a & 2 ? 1 : 0;
-	o.max_gpadl_pages = s->a & 4 ? 4 : 0;
-	o.mmio_mb = s->a == 255 ? s->v : 0;
-	o.user = HOST_USER + host.devices;
-	d->primary = device_primary(d);
+	o->user = HOST_USER + host.devices;
+	o->user_defined[60] = (uint8_t)host.devices;
 	host.devices++; /* the guest may hear of it before the call returns */
-	HOST_CALL(r, vmb_host_offer(host.h, &o, &handle));
+	HOST_CALL(r, vmb_host_offer(host.h, o, &handle));
 	fuzz_trace("\toffer: %d\n", r);
 	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_ENOSPACE);
 	if (r) {
@@ -110,26 +100,41 @@ static void device_offer(const struct fuzz_step *s)
 	d->handle = handle;
 }
 
+static void device_offer(const struct fuzz_step *s)
+{
+	struct vmb_offer o = { .size = sizeof o };
+	struct host_device *d = device_next();
+
+	if (!d)
+		return;
+	d->class = s->b & 1;
+	d->instance = s->v % 6;
+	d->sub = s->a & 0x20 ? 1 + s->c % 3 : 0;
+	o.class_id.byte[0] = (uint8_t)d->class;
+	o.instance.byte[0] = (uint8_t)d->instance;
+	o.subchannel = d->sub;
+	d->renews = (s->a & 0xc0) == 0x40;
+	d->expires = s->b >> 2 & 1;
+	o.flags = VMB_OFFER_ENUMERATE | (s->b & 2 ? VMB_OFFER_PIPE : 0) | (s->b & 4 ? VMB_OFFER_HVSOCK : 0);
+	o.flags |= (d->renews ? VMB_OFFER_RENEW : 0) | (s->a & 8 ? VMB_OFFER_NO_MONITOR : 0);
+	o.order = s->b >> 4;
+	o.channel_id = s->a & 1 ? host.cfg.first_channel_id + s->c % 10 : 0;
+	o.max_gpadls = s->a & 2 ? 1 : 0;
+	o.max_gpadl_pages = s->a & 4 ? 4 : 0;
+	o.mmio_mb = s->a == 255 ? s->v : 0;
+	d->primary = device_primary(d);
+	device_offered(d, &o);
+}
+
 void host_device_offer(struct vmb_offer *o)
 {
-	struct host_device *d = &host.device[host.devices];
-	vmb_handle handle = 0;
-	int r;
+	struct host_device *d = device_next();
 
-	if (host.devices == HOST_DEVICES)
+	if (!d)
 		return;
-	memset(d, 0, sizeof *d);
 	d->class = 200 + host.devices; /* nobody's primary */
 	d->expires = 1;
-	o->user = HOST_USER + host.devices;
-	o->user_defined[60] = (uint8_t)host.devices;
-	host.devices++;
-	HOST_CALL(r, vmb_host_offer(host.h, o, &handle));
-	fuzz_need(r == 0 || r == VMB_EINVAL || r == VMB_ENOSPACE);
-	if (r)
-		host.devices--;
-	else
-		d->handle = handle;
+	device_offered(d, o);
 }
 
 static void device_remove(struct host_device *d)

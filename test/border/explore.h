@@ -39,6 +39,8 @@ struct border_result {
 
 /* Walk them all, or up to the first that is bad. */
 void border_explore(const struct border_case *c, struct border_result *r);
+/* The same for a test of an end, "host" or "guest": prints what there was, and demands that all of it is well. walk.c */
+void border_walk(const char *end, const struct border_case *c);
 
 /* ---- what the threads and their callbacks may call */
 

@@ -387,15 +387,3 @@ void gs_make(struct border_case *c, const char *name, uint32_t version)
 	c->touched = on_touch;
 	c->end = at_end;
 }
-
-void gs_walk(struct border_case *c)
-{
-	struct border_result r;
-
-	border_explore(c, &r);
-	printf("border guest %-34s %8.3g schedules, %7llu states, %2u words\n", c->name, r.schedules,
-	       (unsigned long long)r.states, r.words);
-	fflush(stdout);
-	cr_assert_null(r.bad, "%s: %s; schedule %s", c->name, r.bad ? r.bad : "", r.schedule);
-	cr_assert_gt(r.states, 10);
-}

@@ -41,7 +41,6 @@ extern uint32_t gs_marks;            /* 1: what happened before what is looked a
 
 /* A connected guest with one slot, offered id 1, which is open as user 1. */
 void gs_make(struct border_case *c, const char *name, uint32_t version);
-void gs_walk(struct border_case *c);
 
 /* ---- bodies */
 

@@ -49,8 +49,6 @@ extern uint32_t hs_marks;                 /* 1: what happened before what is loo
 /* A host with one offer of user HS_USER, with id 1; a guest of this version that has opened it and is served. Then:
  * hs_case is filled with what it is made of. max_channels: 1: a slot is soon used again. */
 void hs_make(struct border_case *c, const char *name, uint32_t version, uint32_t max_channels);
-/* Walk, print a line, and fail the test if anything was wrong. */
-void hs_walk(struct border_case *c);
 
 /* ---- bodies */
 

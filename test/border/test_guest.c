@@ -35,7 +35,7 @@ static void play(const struct scene *s)
 	c.body[t++] = s->control;
 	c.threads = t;
 	c.alike = s->n;
-	gs_walk(&c);
+	border_walk("guest", &c);
 }
 
 #define CPUS(test, text, count, script) \

@@ -47,7 +47,7 @@ static void play(const struct scene *s)
 	c.body[t++] = hs_owner;
 	c.body[t++] = s->control;
 	c.threads = t;
-	hs_walk(&c);
+	border_walk("host", &c);
 }
 
 #define SIGNALLED(test, text, ver, count, script) \

@@ -303,14 +303,19 @@ void both_open(uint32_t n, const struct vmb_open *with)
 	both_quiet();
 }
 
+void both_give_back_at(int line, uint32_t n)
+{
+	both_run();
+	both_host_at(line, VMB_EV_CLOSE, 0);
+	cr_assert_eq(vmb_host_detach(both.h, both.ch[n].host), 0, "line %d", line);
+	both_run();
+	both_host_at(line, VMB_EV_CLOSED, 0);
+}
+
 void both_close(uint32_t n)
 {
 	cr_assert_eq(vmb_guest_close(both.g, both.ch[n].guest), 0);
-	both_run();
-	both_host(VMB_EV_CLOSE, 0);
-	cr_assert_eq(vmb_host_detach(both.h, both.ch[n].host), 0);
-	both_run();
-	both_host(VMB_EV_CLOSED, 0);
+	both_give_back(n);
 	both_guest(VMB_EV_CLOSED, 0);
 	both_quiet();
 }

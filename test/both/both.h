@@ -73,6 +73,9 @@ void both_open(uint32_t n, const struct vmb_open *with);
 /* Only the guest's call. */
 int both_try_open(uint32_t n, const struct vmb_open *with);
 void both_attach(uint32_t n);
+/* Let be said what there is: the device is asked for the channel, and gives it back. The host's events are read. */
+void both_give_back_at(int line, uint32_t n);
+#define both_give_back(n) both_give_back_at(__LINE__, n)
 /* The guest closes, the device detaches; all events read. */
 void both_close(uint32_t n);
 /* One packet each way arrives, with its signal. */

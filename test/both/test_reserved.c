@@ -52,11 +52,7 @@ Test(reserved, outlives_its_connection)
 	cr_assert_eq(vmb_guest_gpadl_create(both.g, both.ch[0].guest, &(struct vmb_list){ (uint64_t[]){ 4096, 3 }, 2, 1 }, &(uint32_t){ 0 }),
 		     VMB_ESTATE);
 	cr_assert_eq(vmb_guest_close(both.g, both.ch[0].guest), 0);
-	both_run();
-	both_host(VMB_EV_CLOSE, 0);
-	cr_assert_eq(vmb_host_detach(both.h, both.ch[0].host), 0);
-	both_run();
-	both_host(VMB_EV_CLOSED, 0);
+	both_give_back(0);
 	both_guest(VMB_EV_RESCINDED, 0);
 	both_guest(VMB_EV_CLOSED, 0);
 	cr_assert_eq(vmb_guest_release(both.g, both.ch[0].guest), 0);
@@ -93,11 +89,7 @@ Test(reserved, goes_on_through_the_next_connection)
 	both_connect();
 	both_talk(0);
 	cr_assert_eq(vmb_guest_release(both.g, kept), 0);
-	both_run();
-	both_host(VMB_EV_CLOSE, 0);
-	cr_assert_eq(vmb_host_detach(both.h, both.ch[0].host), 0);
-	both_run();
-	both_host(VMB_EV_CLOSED, 0);
+	both_give_back(0);
 	both_guest(VMB_EV_CLOSED, 0);
 	both.ch[0].guest = both_guest(VMB_EV_OFFER, 0)->ch; /* the host offers it anew */
 	cr_assert_eq(both_guest(VMB_EV_GONE, 0)->ch, kept);
@@ -123,11 +115,7 @@ Test(reserved, is_closed_by_a_stranger)
 	cr_assert_eq(vmb_guest_close_reserved(both.g, 1, 0, 16), VMB_EINVAL);
 	cr_assert_eq(vmb_guest_close_reserved(both.g, 1, 0, 2), 0);
 	cr_assert_eq(vmb_guest_close_reserved(both.g, 1, 0, 2), VMB_ESTATE);
-	both_run();
-	both_host(VMB_EV_CLOSE, 0);
-	cr_assert_eq(vmb_host_detach(both.h, both.ch[0].host), 0);
-	both_run();
-	both_host(VMB_EV_CLOSED, 0);
+	both_give_back(0);
 	cr_assert_eq(both_guest(VMB_EV_CLOSED, 0)->ch, 0);
 	both_quiet();
 	free(old);
@@ -170,11 +158,7 @@ Test(reserved, what_is_not_answered_at_the_end_of_the_connection_never_is)
 	cr_assert_eq(both_guest(VMB_EV_GPADL, VMB_ELEAK)->gpadl, gpadl);
 	both_guest(VMB_EV_DISCONNECTED, 0);
 	cr_assert_eq(vmb_guest_release(both.g, both.ch[0].guest), 0);
-	both_run();
-	both_host(VMB_EV_CLOSE, 0);
-	cr_assert_eq(vmb_host_detach(both.h, both.ch[0].host), 0);
-	both_run();
-	both_host(VMB_EV_CLOSED, 0);
+	both_give_back(0);
 	both_guest(VMB_EV_CLOSED, 0);
 	both_guest(VMB_EV_GONE, 0);
 	both_quiet();
@@ -188,11 +172,7 @@ Test(reserved, an_answer_that_does_not_come_leaks_the_ring)
 	both.now = 1;
 	both.hold = 1;
 	cr_assert_eq(vmb_guest_close(both.g, both.ch[0].guest), 0);
-	both_run();
-	both_host(VMB_EV_CLOSE, 0);
-	cr_assert_eq(vmb_host_detach(both.h, both.ch[0].host), 0);
-	both_run();
-	both_host(VMB_EV_CLOSED, 0);
+	both_give_back(0);
 	both.now = 200000000;
 	both_run();
 	both_guest(VMB_EV_CLOSED, VMB_ELEAK);

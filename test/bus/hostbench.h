@@ -57,6 +57,30 @@ void hb_free(struct hb *b);
 /* The same with 8 VPs, nothing else set, and the offers 1...n. */
 void hb_start(unsigned n);
 
+/* ---- words as on the wire */
+static inline void put16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)v;
+	p[1] = (uint8_t)(v >> 8);
+}
+
+static inline void put32(uint8_t *p, uint32_t v)
+{
+	put16(p, v);
+	put16(p + 2, v >> 16);
+}
+
+static inline void put64(uint8_t *p, uint64_t v)
+{
+	put32(p, (uint32_t)v);
+	put32(p + 4, (uint32_t)(v >> 32));
+}
+
+static inline uint32_t get32(const uint8_t *p)
+{
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
 /* ---- devices: number n has the class 0xc0, instance n, user 100 + n, flags ENUMERATE */
 void hb_offer_fill(struct vmb_offer *o, unsigned n, uint32_t sub);
 vmb_handle hb_offer(unsigned n);

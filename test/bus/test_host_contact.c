@@ -5,12 +5,6 @@
 
 #include "hostbench.h"
 
-static void put32(uint8_t *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
 static void contact_on(uint32_t connection, uint32_t version, uint32_t vp, uint32_t len)
 {
 	uint8_t msg[56];

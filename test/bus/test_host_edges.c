@@ -155,12 +155,6 @@ Test(host_edges, R12_a_bit_that_comes_while_the_device_is_woken_stays)
 
 /* ---- 6.0, and channels beside the connection */
 
-static void put32(uint8_t *p, uint32_t v)
-{
-	for (unsigned i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
 /* Connection ids of the guest's choice come and go until the table of them has no place that never held one. An id that is not there is still
  * told so. control-plane.md 6.4 */
 Test(host_edges, many_connection_ids_one_after_the_other)

@@ -9,18 +9,6 @@ enum { ID = 0x51, FAILED = (int)0x8000ffff };
 
 static vmb_handle dev;
 
-static void put32(uint8_t *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-	put32(p, (uint32_t)v);
-	put32(p + 4, (uint32_t)(v >> 32));
-}
-
 static void start(void)
 {
 	hb_start(2);

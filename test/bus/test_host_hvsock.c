@@ -5,11 +5,6 @@
 
 #include "hostbench.h"
 
-static uint32_t get32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 static void start(uint32_t version, uint32_t max)
 {
 	struct vmb_host_config cfg = { .size = sizeof cfg, .max_hvsock = max };

@@ -11,17 +11,6 @@ static vmb_handle dev;
 static struct vmb_channel *channel;
 static uint8_t own[2][VMB_PAGE] __attribute__((aligned(VMB_PAGE)));
 
-static uint32_t get32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-	for (int i = 0; i < 8; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
-}
-
 static uint8_t *page(uint64_t pfn)
 {
 	return hb->ram + pfn * VMB_PAGE;

@@ -6,11 +6,6 @@
 
 #include "hostbench.h"
 
-static uint32_t get32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 static uint32_t get16(const uint8_t *p)
 {
 	return p[0] | (uint32_t)p[1] << 8;

@@ -10,12 +10,6 @@ enum { RING = 0x70, FAILED = (int)0x8000ffff };
 static vmb_handle dev;
 static struct vmb_channel *channel;
 
-static void put32(uint8_t *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
 static void start_at(uint32_t version)
 {
 	hb_start(2);

@@ -11,11 +11,6 @@ enum { FAILED = (int)0x8000ffff };
 
 static vmb_handle dev;
 
-static uint32_t get32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 static void eom(uint32_t vp)
 {
 	cr_assert_eq(vmb_host_eom(hb->h, vp), 0);

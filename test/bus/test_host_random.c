@@ -38,17 +38,6 @@ static uint32_t rnd(uint32_t n)
 	return (uint32_t)(seed >> 11) % n;
 }
 
-static uint32_t get32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
 /* ---- the guest's view */
 
 static unsigned ring_mapped(uint32_t id)

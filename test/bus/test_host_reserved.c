@@ -8,11 +8,6 @@
 static vmb_handle dev;
 static struct vmb_channel *channel;
 
-static uint32_t get32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 /* The next message went to this place and says this. */
 static void direct(uint32_t vp, uint32_t sint, uint32_t type, uint32_t len, uint32_t id)
 {

@@ -11,6 +11,15 @@
 #define WORD(kind, off8, len8, flags) \
 	((uint64_t)(kind) | (uint64_t)(off8) << 16 | (uint64_t)(len8) << 32 | (uint64_t)(flags) << 48)
 
+struct peer_ring peer_ring_of(const struct rig *r)
+{
+	struct peer_ring p = { .control = r->control, .size = r->size };
+
+	for (uint32_t i = 0; i < r->pages; i++)
+		p.page[i] = r->data + i * VMB_PAGE;
+	return p;
+}
+
 static uint32_t dice(struct peer *p)
 {
 	return rig_random(&p->state);

@@ -32,6 +32,9 @@ struct peer_ring {
 	uint32_t size;
 };
 
+struct rig;
+struct peer_ring peer_ring_of(const struct rig *r);
+
 struct peer {
 	struct peer_ring from, to;  /* what we receive from, what we send into */
 	uint8_t *memory[PEER_MEMORY]; /* pages that lists name */

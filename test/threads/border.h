@@ -17,30 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tally.h"
 #include "vmbus.h"
 
 #define GET(word) __atomic_load_n(&(word), __ATOMIC_ACQUIRE)
 #define SET(word, value) __atomic_store_n(&(word), (value), __ATOMIC_RELEASE)
 #define ADD(word, n) __atomic_fetch_add(&(word), (n), __ATOMIC_ACQ_REL)
-
-static unsigned passed, failed;
-
-static void check(int ok, const char *what)
-{
-	passed += ok != 0;
-	failed += !ok;
-	if (!ok)
-		printf("FAILED: %s\n", what);
-}
-
-static void must(int ok, const char *what)
-{
-	if (ok)
-		return;
-	printf("FAILED: %s\n%u passed, %u failed\n", what, passed, failed + 1);
-	fflush(stdout);
-	_exit(1);
-}
 
 static struct {
 	int fd;

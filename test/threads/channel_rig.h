@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tally.h"
 #include "vmbus.h"
 
 #define WAKERS 2 /* threads of one side that sleep */
@@ -29,27 +30,6 @@ struct rings {
 	struct side side[2];
 	uint8_t *mem[2]; /* control page and data of what side i sends into */
 };
-
-static unsigned passed, failed;
-
-static void check(int ok, const char *what)
-{
-	if (ok) {
-		passed++;
-	} else {
-		failed++;
-		printf("FAILED: %s\n", what);
-	}
-}
-
-static void must(int ok, const char *what)
-{
-	if (ok)
-		return;
-	printf("FAILED: %s\n%u passed, %u failed\n", what, passed, failed + 1);
-	fflush(stdout);
-	_exit(1);
-}
 
 static void wake_side(struct side *s)
 {
@@ -132,8 +112,7 @@ static inline uint32_t random_next(uint64_t *state)
 
 static int finish(void)
 {
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed != 0;
+	return tally();
 }
 
 #endif /* TEST_THREADS_CHANNEL_RIG_H */

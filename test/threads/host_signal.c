@@ -14,6 +14,8 @@
 
 #include <vmbus.h>
 
+#include "tally.h"
+
 enum { ROUNDS = 4000, SIGNALLERS = 3, LIMIT_SECONDS = 100, VPS = 8 };
 
 static uint8_t ram[64][VMB_PAGE] __attribute__((aligned(4096)));
@@ -30,15 +32,6 @@ static struct {
 	/* what the guest was told last */
 	uint32_t type, status, got;
 } m;
-
-static int passed, failed;
-
-static void result(const char *name, int ok)
-{
-	ok ? passed++ : failed++;
-	if (!ok)
-		printf("FAILED %s\n", name);
-}
 
 static uint32_t load(uint32_t *p)
 {
@@ -319,12 +312,11 @@ int main(void)
 	store(&m.stop, 1);
 	for (int i = 0; i <= SIGNALLERS; i++)
 		pthread_join(thread[i], NULL);
-	result("every wait ends", ok);
-	result("no wake after EV_CLOSED", load(&m.dead_wakes) == 0);
-	result("no interrupt to the old VP after the response", load(&m.old_interrupts) == 0);
-	result("there were wakes and interrupts", load(&m.wakes) > ROUNDS && load(&m.interrupts) > ROUNDS);
-	result("the end has let go of everything", vmb_host_end(m.h) == 0);
+	check(ok, "every wait ends");
+	check(load(&m.dead_wakes) == 0, "no wake after EV_CLOSED");
+	check(load(&m.old_interrupts) == 0, "no interrupt to the old VP after the response");
+	check(load(&m.wakes) > ROUNDS && load(&m.interrupts) > ROUNDS, "there were wakes and interrupts");
+	check(vmb_host_end(m.h) == 0, "the end has let go of everything");
 	free(mem);
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return tally();
 }

@@ -8,18 +8,11 @@
 #include <string.h>
 
 #include "test/hostile/life.h"
+#include "tally.h"
 #include "test/hostile/peer.h"
 
 #define CALLS 40000u
 
-static unsigned passed, failed;
-
-static void result(int ok, const char *name)
-{
-	ok ? passed++ : failed++;
-	if (!ok)
-		printf("FAILED %s\n", name);
-}
 
 /* Which of them is used. */
 static struct { int host; unsigned channel; } role;
@@ -77,18 +70,18 @@ static void run(int host, unsigned channel, unsigned tame)
 	printf("%s, channel %u, %u%% tame: %lu changes, %lu sent, %lu received, %lu lists, %lu completed, %lu violations\n",
 	       host ? "host" : "guest", channel, tame, peer.changes, u.sent, u.received, u.lists, u.completed, deaths);
 	snprintf(name, sizeof name, "%s, channel %u: %s (%d)", host ? "host" : "guest", channel, u.bad ? u.bad : "", u.bad_result);
-	result(!u.bad, name);
-	result(u.sent > 100 && u.received > 100 && (u.lists > 10 || tame < 50) && deaths > 10, name);
+	check(!u.bad, name);
+	check(u.sent > 100 && u.received > 100 && (u.lists > 10 || tame < 50) && deaths > 10, name);
 	life_reopen(channel);
 	life_deaf(0);
 	packets = t.packets;
 	for (unsigned i = 0; i < LIFE_CHANNELS; i++)
 		life_talk(i);
 	snprintf(name, sizeof name, "%s, channel %u: all channels work afterwards", host ? "host" : "guest", channel);
-	result(t.packets - packets > 60, name);
+	check(t.packets - packets > 60, name);
 	life_finish();
 	snprintf(name, sizeof name, "%s, channel %u: nothing around storage is touched", host ? "host" : "guest", channel);
-	result(!t.bad, name);
+	check(!t.bad, name);
 	life_end(&t);
 	life_forget();
 }
@@ -102,6 +95,5 @@ int main(void)
 	for (int host = 0; host < 2; host++)
 		for (unsigned channel = 0; channel < LIFE_CHANNELS; channel++)
 			run(host, channel, channel % 2 ? 97 : 60);
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed != 0;
+	return tally();
 }

@@ -9,22 +9,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tally.h"
 #include "test/hostile/peer.h"
 #include "test/ring/rig.h"
 
 #define CALLS 120000u
 
-static unsigned passed, failed, signals;
+static unsigned signals;
 static struct rig *ring[2]; /* sent into, received from */
 static struct vmb_channel_config config;
 static struct guard storage, memory[PEER_MEMORY];
-
-static void result(int ok, const char *name)
-{
-	ok ? passed++ : failed++;
-	if (!ok)
-		printf("FAILED %s\n", name);
-}
 
 static void on_signal(void *ctx)
 {
@@ -40,15 +34,6 @@ static void renew(struct use *u)
 		abort();
 	if (vmb_channel_init(storage.at, storage.bytes, &config, &u->ch))
 		abort();
-}
-
-static struct peer_ring peer_of(const struct rig *r)
-{
-	struct peer_ring p = { .control = r->control, .size = r->size };
-
-	for (uint32_t i = 0; i < r->pages; i++)
-		p.page[i] = r->data + i * VMB_PAGE;
-	return p;
 }
 
 static void configure(uint32_t flags, uint32_t requests)
@@ -112,8 +97,8 @@ static void run(uint32_t kind, uint32_t flags, uint32_t requests, unsigned tame)
 	configure(flags, requests);
 	memset(&peer, 0, sizeof peer);
 	memset(&u, 0, sizeof u);
-	peer.from = peer_of(ring[1]);
-	peer.to = peer_of(ring[0]);
+	peer.from = peer_ring_of(ring[1]);
+	peer.to = peer_ring_of(ring[0]);
 	peer.tame = tame;
 	peer.pipe = (flags & VMB_CHANNEL_PIPE) != 0;
 	for (unsigned i = 0; i < PEER_MEMORY; i++)
@@ -133,9 +118,9 @@ static void run(uint32_t kind, uint32_t flags, uint32_t requests, unsigned tame)
 	printf("memory %u, flags %x, %u requests, %u%% tame: %lu changes, %lu sent, %lu received, %lu lists, %lu completed, %lu late, "
 	       "%lu violations\n", kind, flags, requests, tame, peer.changes, u.sent, u.received, u.lists, u.completed, u.late, deaths);
 	snprintf(name, sizeof name, "memory %u, flags %x, %u requests: %s (%d)", kind, flags, requests, u.bad ? u.bad : "", u.bad_result);
-	result(!u.bad, name);
-	result(u.sent > 100 && u.received > 100 && u.lists > 10 && deaths > 10, name);
-	result(guard_intact(&storage) && other_is_well(), name);
+	check(!u.bad, name);
+	check(u.sent > 100 && u.received > 100 && u.lists > 10 && deaths > 10, name);
+	check(guard_intact(&storage) && other_is_well(), name);
 	guard_free(&storage);
 	rig_free(ring[0]);
 	rig_free(ring[1]);
@@ -156,6 +141,6 @@ int main(void)
 		run(kind, VMB_CHANNEL_PIPE, 0, 97);
 		run(kind, VMB_CHANNEL_POLLED, 0, 90);
 	}
-	printf("%u signals\n%u passed, %u failed\n", signals, passed, failed);
-	return failed != 0;
+	printf("%u signals\n", signals);
+	return tally();
 }

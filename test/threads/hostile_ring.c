@@ -7,20 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tally.h"
 #include "test/hostile/peer.h"
 #include "test/ring/rig.h"
 
 #define CALLS 150000u
 
-static unsigned passed, failed;
 static struct rig *ring[2]; /* sent into, received from */
-
-static void result(int ok, const char *name)
-{
-	ok ? passed++ : failed++;
-	if (!ok)
-		printf("FAILED %s\n", name);
-}
 
 static void renew(struct use_ring *u)
 {
@@ -28,15 +21,6 @@ static void renew(struct use_ring *u)
 		abort();
 	u->tx = ring[0]->tx;
 	u->rx = ring[1]->rx;
-}
-
-static struct peer_ring peer_of(const struct rig *r)
-{
-	struct peer_ring p = { .control = r->control, .size = r->size };
-
-	for (uint32_t i = 0; i < r->pages; i++)
-		p.page[i] = r->data + i * VMB_PAGE;
-	return p;
 }
 
 /* tame: how often the peer does what is right. */
@@ -51,8 +35,8 @@ static void run(uint32_t kind, uint32_t pages, unsigned tame)
 	ring[1] = rig_new(kind, pages);
 	memset(&peer, 0, sizeof peer);
 	memset(&u, 0, sizeof u);
-	peer.from = peer_of(ring[1]);
-	peer.to = peer_of(ring[0]);
+	peer.from = peer_ring_of(ring[1]);
+	peer.to = peer_ring_of(ring[0]);
 	peer.tame = tame;
 	for (unsigned i = 0; i < PEER_MEMORY; i++)
 		peer.memory[i] = ring[1]->data;
@@ -69,8 +53,8 @@ static void run(uint32_t kind, uint32_t pages, unsigned tame)
 	printf("memory %u, %u pages, %u%% tame: %lu changes, %lu sent, %lu received, %lu and %lu violations\n", kind, pages, tame, peer.changes,
 	       u.sent, u.received, deaths[0], deaths[1]);
 	snprintf(name, sizeof name, "memory %u, %u pages, %u%% tame: %s (%d)", kind, pages, tame, u.bad ? u.bad : "", u.bad_result);
-	result(!u.bad, name);
-	result(u.sent > 100 && u.received > 100 && deaths[0] + deaths[1] > 10, name);
+	check(!u.bad, name);
+	check(u.sent > 100 && u.received > 100 && deaths[0] + deaths[1] > 10, name);
 	rig_free(ring[0]);
 	rig_free(ring[1]);
 }
@@ -86,6 +70,5 @@ int main(void)
 			run(kind, pages, 10);
 			run(kind, pages, 97);
 		}
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed != 0;
+	return tally();
 }

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "tally.h"
+
 #define BELL_SECONDS 20
 
 struct bell {
@@ -44,22 +46,6 @@ static inline int bell_wait(struct bell *b)
 	b->rung = 0;
 	pthread_mutex_unlock(&b->lock);
 	return rung;
-}
-
-/* The closing line's numbers. */
-static int bell_passed, bell_failed;
-
-static inline void bell_result(const char *name, int ok)
-{
-	ok ? bell_passed++ : bell_failed++;
-	if (!ok)
-		printf("FAILED %s\n", name);
-}
-
-static inline int bell_finish(void)
-{
-	printf("%d passed, %d failed\n", bell_passed, bell_failed);
-	return bell_failed != 0;
 }
 
 #endif /* TEST_THREADS_RING_BELL_H */

@@ -87,7 +87,7 @@ static void *produce(void *arg)
 	return arg;
 }
 
-static int check(const struct vmb_packet *p, const struct vmb_view *v)
+static int is_right(const struct vmb_packet *p, const struct vmb_view *v)
 {
 	uint8_t have[304];
 
@@ -103,7 +103,7 @@ static void consume(void)
 		int got = vmb_rx_next(run.r->rx, &p, &v), empty = !got;
 
 		if (got == VMB_YES) {
-			run.bad += !check(&p, &v);
+			run.bad += !is_right(&p, &v);
 			run.received++;
 			got = vmb_rx_release(run.r->rx);
 		} else if (empty) {
@@ -138,13 +138,13 @@ static void fill(uint32_t kind, uint32_t least, uint32_t keep_back)
 	printf("%s: %u sent, %u received, %u armed, %u fitted, %u signals, %u early\n", name, run.sent, run.received, run.armed,
 	       run.fits, run.signals, run.early);
 	snprintf(text, sizeof text, "%s: all arrives", name);
-	bell_result(text, run.sent == PACKETS && run.received == PACKETS && !run.bad);
+	check(run.sent == PACKETS && run.received == PACKETS && !run.bad, text);
 	snprintf(text, sizeof text, "%s: the producer had to wait, a signal for each time", name);
 	/* The pending size is in the ring for a moment also where arm says that it fits: a signal may come for that as well. */
-	bell_result(text, run.armed > 10 && run.room.waits <= run.signals + 1 && run.signals <= 2 * (run.armed + run.fits));
+	check(run.armed > 10 && run.room.waits <= run.signals + 1 && run.signals <= 2 * (run.armed + run.fits), text);
 	/* A signal can come for a pending size that arm took back, since the packet fitted by then: it rings in the next wait. */
 	snprintf(text, sizeof text, "%s: woken when there is room", name);
-	bell_result(text, run.early <= run.fits + run.signals - run.room.waits + 1);
+	check(run.early <= run.fits + run.signals - run.room.waits + 1, text);
 	rig_free(run.r);
 }
 
@@ -155,5 +155,5 @@ int main(void)
 			fill(kind, 0, keep_back);
 			fill(kind, 3000, keep_back);
 		}
-	return bell_finish();
+	return tally();
 }

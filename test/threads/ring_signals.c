@@ -165,12 +165,12 @@ int main(void)
 	printf("%u sent, %u received; %u publications, %u signals, %u of them wrong; %u releases, %u signals, %u of them wrong\n",
 	       run.sent, run.received, run.publications, run.data_signals, run.wrong_data, run.releases,
 	       run.room_signals, run.wrong_room);
-	bell_result("all packets", run.sent == PACKETS && run.received == PACKETS);
-	bell_result("signals for data exactly when needed", run.wrong_data == 0 && run.data_signals > 0);
-	bell_result("signals for room exactly when needed", run.wrong_room == 0 && run.room_signals > 0);
-	bell_result("counted as sent", VMBI_READ64(&run.r->tx->signals) == run.data_signals &&
+	check(run.sent == PACKETS && run.received == PACKETS, "all packets");
+	check(run.wrong_data == 0 && run.data_signals > 0, "signals for data exactly when needed");
+	check(run.wrong_room == 0 && run.room_signals > 0, "signals for room exactly when needed");
+	check(VMBI_READ64(&run.r->tx->signals) == run.data_signals &&
 					       VMBI_READ64(&run.r->rx->signals) == run.room_signals &&
-					       VMBI_READ64(&run.r->tx->packets) == PACKETS);
+					       VMBI_READ64(&run.r->tx->packets) == PACKETS, "counted as sent");
 	rig_free(run.r);
-	return bell_finish();
+	return tally();
 }

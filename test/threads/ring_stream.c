@@ -91,7 +91,7 @@ static void note(int got)
 	}
 }
 
-static int check(const struct vmb_packet *p, const struct vmb_view *v)
+static int is_right(const struct vmb_packet *p, const struct vmb_view *v)
 {
 	uint8_t want[4096], have[4096];
 	uint32_t len = length_of(run.received);
@@ -111,7 +111,7 @@ static void consume(void)
 		int got = vmb_rx_next(run.r->rx, &p, &v);
 
 		if (got == VMB_YES) {
-			run.bad += !check(&p, &v);
+			run.bad += !is_right(&p, &v);
 			run.received++;
 			if (rig_random(&random) % 8)
 				continue;
@@ -147,7 +147,7 @@ static void stream(const char *name, uint32_t kind, uint32_t pages, uint64_t see
 	printf("%s, %u pages: %u sent, %u received, data: %u signals %u waits %u sleeps, room: %u signals %u waits %u armed\n",
 	       name, pages, run.sent, run.received, run.data_signals, run.data.waits, run.sleeps, run.room_signals,
 	       run.room.waits, run.armed);
-#define RESULT(what, ok) (snprintf(text, sizeof text, "%s, %u pages: %s", name, pages, what), bell_result(text, ok))
+#define RESULT(what, ok) (snprintf(text, sizeof text, "%s, %u pages: %s", name, pages, what), check(ok, text))
 	RESULT("all arrives whole and in order", run.sent == PACKETS && run.received == PACKETS && !run.bad);
 	/* A signal belongs to an Out that was published before sleeping; one more can overtake the mask after it. 10.2 C6 */
 	RESULT("each wait for data has its signal, and each sleep at most two",
@@ -167,5 +167,5 @@ int main(void)
 		stream(names[kind], kind, 1, 11 + kind);
 		stream(names[kind], kind, 3, 77 + kind);
 	}
-	return bell_finish();
+	return tally();
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "lib/synic/synic.h"
+#include "tally.h"
 
 #define MESSAGES 100000u
 #define FLAG_ROUNDS 1000000u
@@ -24,15 +25,6 @@ static struct {
 } bus;
 
 static pthread_barrier_t start;
-static int passed, failed;
-
-static void result(const char *name, int ok)
-{
-	ok ? passed++ : failed++;
-	if (!ok)
-		printf("FAILED %s\n", name);
-}
-
 static uint32_t load(uint32_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_SEQ_CST);
@@ -134,8 +126,8 @@ static void test_slot(void)
 	got = guest_takes(&eoms);
 	pthread_join(host, NULL);
 	printf("slot: %u posted, %u taken, %u EOM\n", sent, got, eoms);
-	result("every message arrives whole and in order", sent == MESSAGES && got == MESSAGES);
-	result("the host had to wait for EOM", eoms > 0);
+	check(sent == MESSAGES && got == MESSAGES, "every message arrives whole and in order");
+	check(eoms > 0, "the host had to wait for EOM");
 }
 
 /* The host sets flags 0...2047 over and over; each set that reports VMB_YES is one that the guest must take. */
@@ -166,13 +158,12 @@ static void test_flags(void)
 	pthread_join(host, NULL);
 	pthread_barrier_destroy(&start);
 	printf("flags: %u set, %u taken\n", set, taken);
-	result("each flag that was set is taken exactly once", set == taken && set > 0);
+	check(set == taken && set > 0, "each flag that was set is taken exactly once");
 }
 
 int main(void)
 {
 	test_slot();
 	test_flags();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return tally();
 }
