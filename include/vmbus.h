@@ -682,7 +682,7 @@ VMB_API int vmb_guest_monitor(struct vmb_guest *g, const uint64_t gpa[2], void *
 /* [control] Have no message come, with VMB_FEATURE_PAUSE (else VMB_EVERSION) -> EV_PAUSED. What you ask for meanwhile is sent after
  * vmb_guest_resume, and no answer is waited for. Interrupts go on. control-plane.md 13 */
 VMB_API int vmb_guest_pause(struct vmb_guest *g);
-VMB_API int vmb_guest_resume(struct vmb_guest *g); /* [control] VMB_ESTATE: not paused */
+VMB_API int vmb_guest_resume(struct vmb_guest *g); /* [control] VMB_ESTATE: not paused, or EV_PAUSED is still to come */
 /* [control] Connect to a service of the host (>= 4.0, else VMB_EVERSION): socket->endpoint is an id of your choice that no other connection
  * has; flags are 0. -> EV_HVSOCK with `user`: with status 0 its ch is a new channel, as after EV_OFFER; else why not, after reply_ms at the
  * latest. VMB_ENOSPACE: max_hvsock. control-plane.md 15.1 */

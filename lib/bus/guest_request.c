@@ -70,7 +70,7 @@ int vmb_guest_resume(struct vmb_guest *g)
 
 	if (r < 0)
 		return r;
-	if (!g->paused || g->send)
+	if (!g->paused || g->asking || g->send)
 		return vmbi_guest_leave(g, VMB_ESTATE);
 	vmbi_guest_connection_send(g, VMBI_MSG_RESUME);
 	return vmbi_guest_leave(g, 0);
@@ -116,9 +116,9 @@ static void guest_request_failed(struct vmb_guest *g, uint32_t type, int32_t sta
 void vmbi_guest_request_posted(struct vmb_guest *g, uint32_t type, int outcome, uint32_t status)
 {
 	if (type == VMBI_MSG_RESUME) {
-		if (outcome != VMBI_GUEST_SENT)
-			return;
-		g->paused = g->asking = 0;
+		if (outcome == VMBI_GUEST_MAYBE || (outcome == VMBI_GUEST_FAILED && g->state != VMB_BUS_LEAVING))
+			return; /* it may be asked for again; but who leaves has only this try */
+		g->paused = 0;
 		vmbi_guest_wait_again(g);
 		return;
 	}

@@ -178,6 +178,53 @@ Test(guest_requests, a_resume_that_cannot_be_told)
 	bench_free(b);
 }
 
+/* PAUSE is answered with one event, in time or not; only then may it end, and after that no clock runs any more. */
+Test(guest_requests, a_pause_is_over_before_resume_and_its_clock_with_it)
+{
+	struct bench *b = connected(FEATURES);
+
+	for (int answered = 0; answered < 2; answered++) {
+		cr_assert_eq(vmb_guest_pause(b->g), 0);
+		cr_assert_eq(vmb_guest_resume(b->g), VMB_ESTATE);
+		bench_poll(b);
+		if (answered)
+			say(b, PAUSE_RESPONSE, NULL, 0);
+		else
+			bench_wait(b, REPLY_MS);
+		bench_poll(b);
+		(void)bench_expect(b, VMB_EV_PAUSED, answered ? 0 : VMB_ETIMEDOUT);
+		cr_assert_eq(vmb_guest_resume(b->g), 0);
+		bench_wait(b, REPLY_MS * 2);
+		bench_quiet(b);
+		cr_assert_eq(bench_info(b).state, VMB_BUS_RUNNING);
+	}
+	bench_free(b);
+}
+
+/* Who leaves says RESUME first. Where that can not be said, what is left to say is said all the same. */
+Test(guest_requests, leaving_while_paused_ends_though_resume_fails)
+{
+	struct bench *b = connected(FEATURES);
+	vmb_handle ch;
+
+	bench_offer(b, 1, 0, 0);
+	bench_poll(b);
+	ch = bench_expect(b, VMB_EV_OFFER, 0)->ch;
+	cr_assert_eq(vmb_guest_pause(b->g), 0);
+	say(b, PAUSE_RESPONSE, NULL, 0);
+	bench_poll(b);
+	(void)bench_expect(b, VMB_EV_PAUSED, 0);
+	cr_assert_eq(vmb_guest_release(b->g, ch), 0);
+	cr_assert_eq(bench_sent(b, RELEASED), 0);
+	next_post_fails(b, VMB_HV_INVALID_PARAMETER);
+	cr_assert_eq(vmb_guest_disconnect(b->g), 0);
+	bench_wait(b, REPLY_MS / 2);
+	cr_assert_eq(bench_info(b).paused, 0);
+	cr_assert_eq(bench_sent(b, UNLOAD), 1);
+	cr_assert_eq(bench_info(b).channels, 0);
+	bench_free(b);
+}
+
 /* The hypervisor does not know whether PAUSE arrived, and before it is repeated it is answered: it is not repeated. control-plane.md 1.2 */
 Test(guest_requests, an_answer_before_the_message_is_repeated)
 {
