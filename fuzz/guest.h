@@ -127,6 +127,7 @@ struct guest_channel *guest_owner_find(vmb_handle handle);
 void guest_more_config(uint32_t bits);
 void guest_more_step(const struct fuzz_step *s);
 int guest_more_event(const struct vmb_event *ev); /* 1: it was one of these */
+void guest_more_connect(void);
 void guest_more_resume(void);
 void guest_more_crash(void);
 

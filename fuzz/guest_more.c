@@ -110,6 +110,12 @@ void guest_more_crash(void)
 	fuzz_need(r == 0 || r == VMB_EAGAIN || r == VMB_EPLATFORM || r == VMB_ESTATE);
 }
 
+/* What an earlier connection was asked is not answered any more, but for sockets and the reserved channel. */
+void guest_more_connect(void)
+{
+	more_monitor = more_pause = 0;
+}
+
 void guest_more_resume(void)
 {
 	int r;
@@ -163,9 +169,6 @@ int guest_more_event(const struct vmb_event *ev)
 		fuzz_need(more_close);
 		more_close = 0;
 		return 1;
-	case VMB_EV_DISCONNECTED: /* what was asked for meanwhile is not answered, but for sockets and the reserved channel */
-		more_monitor = more_pause = 0;
-		return 0;
 	default:
 		return 0;
 	}

@@ -412,6 +412,8 @@ static void owner_connection(const struct fuzz_step *s)
 		GUEST_CALL(r, vmb_guest_connect(guest.g));
 		fuzz_trace("\tconnect: %d\n", r);
 		fuzz_need(r == 0 || r == VMB_ESTATE);
+		if (!r)
+			guest_more_connect();
 	}
 }
 

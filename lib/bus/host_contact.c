@@ -145,7 +145,6 @@ static int contact_use_page(struct vmb_host *h, uint64_t gpa)
 	h->page_gpa = gpa;
 	h->page = page;
 	h->page_mapped = 1;
-	vmbi_gate_open(&h->page_gate);
 	return 0;
 }
 
@@ -194,6 +193,8 @@ static void contact_negotiate(struct vmb_host *h)
 	h->message_vp = q->vp;
 	h->state = VMB_BUS_CONNECTED;
 	h->connection = ++h->connections; /* the event is queued already */
+	if (h->page_mapped)
+		vmbi_gate_open(&h->page_gate); /* from here on signallers read it */
 	contact_respond(h, q, 1, 0);
 }
 

@@ -226,10 +226,12 @@ Test(host_monitor, a_page_that_cannot_be_mapped)
 	contact(VMB_V1_1, 0);
 	hb_expect(15, 2, 0, 0);
 	cr_assert_eq(hb->all_mapped, 0);
+	cr_assert_eq(vmb_host_signal(hb->h, 2, 0), VMB_HV_INVALID_CONNECTION); /* nobody looks at that page any more */
 	hb->map_fail_at = 0;
 	contact(VMB_V1_1, 0);
 	hb_expect(15, 2, 1, VMB_V1_1);
 	cr_assert_eq(hb->all_mapped, 2);
+	cr_assert_eq(vmb_host_signal(hb->h, 2, 0), VMB_HV_SUCCESS);
 }
 
 /* ---- MODIFY_CONNECTION */
