@@ -305,7 +305,8 @@ static void told_rescind(uint32_t id)
 	for (uint32_t i = 0; i < host.devices; i++) {
 		const struct host_device *sub = &host.device[i];
 
-		if (sub->primary && &host.device[sub->primary - 1] == d && sub->id && !sub->rescinded)
+		/* One that is open as reserved is kept from an earlier connection, and not offered on this one. */
+		if (sub->primary && &host.device[sub->primary - 1] == d && sub->id && !sub->rescinded && !sub->reserved)
 			fuzz_need(host.was_blocked || sub->released || d->expires);
 	}
 }
