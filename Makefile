@@ -81,11 +81,11 @@ HELPERS := $(BUILD)/libhelpers.a
 TESTS := $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
 THREAD_TESTS := $(patsubst %.c,$(BUILD)/%,$(THREAD_SOURCES))
 QUICK_SCRIPTS := $(wildcard test/scripts/*.sh)
-REAL_SCRIPT := test/full/linux.sh
-SLOW_SCRIPTS := $(filter-out $(REAL_SCRIPT),$(wildcard test/full/*.sh))
+REAL_SCRIPTS := test/full/linux.sh test/full/qemu-host.sh
+SLOW_SCRIPTS := $(filter-out $(REAL_SCRIPTS),$(wildcard test/full/*.sh))
 
 # Examples: a directory is a program, but for those with rules of their own.
-EXAMPLE_NAMES := $(filter-out kvm-linux,$(patsubst examples/%/,%,$(sort $(dir $(wildcard examples/*/*.c)))))
+EXAMPLE_NAMES := $(filter-out kvm-linux bare-guest,$(patsubst examples/%/,%,$(sort $(dir $(wildcard examples/*/*.c)))))
 EXAMPLES := $(patsubst %,$(BUILD)/examples/%,$(EXAMPLE_NAMES))
 
 # Fuzz targets: fuzz/<name>.c with fuzz/<name>_*.c. With fuzz/runner.c for a main they are tests that any compiler builds: they run what lies
@@ -163,7 +163,7 @@ demo: ## both ends of a bus in one process: needs a compiler and make only, take
 
 KVM_DIR := $(BUILD)/kvm-linux
 KVM_HOSTEND := $(patsubst %,examples/kvm-linux/%.c,hostend hostlink mail serve ic loss) $(wildcard examples/kvm-linux/dev_*.c examples/kvm-linux/plan*.c)
-KVM_SMALL := qexit tsckhz
+KVM_SMALL := qexit tsckhz vsock kexec
 KVM_VMM := $(filter-out $(KVM_HOSTEND) $(patsubst %,examples/kvm-linux/%.c,$(KVM_SMALL)),$(wildcard examples/kvm-linux/*.c))
 KVM_PROGRAMS := $(if $(SANITIZE),,$(if $(filter x86_64,$(shell uname -m)),$(patsubst %,$(KVM_DIR)/%,vmm hostend $(KVM_SMALL))))
 KVM_RUN = VMB_LINUX_DIR='$(abspath $(BUILD)/linux)' examples/kvm-linux/run -b '$(abspath $(KVM_DIR))'
@@ -184,9 +184,34 @@ demo-linux: $(KVM_PROGRAMS) ## a stock Linux guest on the host end: drivers, dis
 test-linux: $(KVM_PROGRAMS) ## the real-guest scenarios, all of them
 	@$(KVM_RUN)
 
+# ---- examples/bare-guest: a multiboot payload without a C library, on the library as it is; x86-64 only. Its script runs it --------------------------
+
+BARE_GUEST := $(if $(KVM_PROGRAMS),$(BUILD)/bare-guest/bare-guest)
+BARE_OBJECTS := $(call objects,$(wildcard examples/bare-guest/*.c)) $(BUILD)/obj/examples/bare-guest/boot.o
+BARE_CFLAGS = $(BASE_FLAGS) -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mno-red-zone -fcf-protection=none
+
+$(BUILD)/obj/examples/bare-guest/%.o: PART_CFLAGS = $(BARE_CFLAGS)
+$(BUILD)/obj/examples/bare-guest/%.o: examples/bare-guest/%.S $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(PART_CFLAGS) -c -o $@ $<
+
+$(BUILD)/bare-guest/bare-guest: $(BARE_OBJECTS) $(STATIC) examples/bare-guest/link.ld
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -nostdlib -static -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-T,examples/bare-guest/link.ld -o $@ \
+		$(BARE_OBJECTS) $(STATIC)
+
+.PHONY: bare-guest test-qemu-host
+bare-guest: $(BARE_GUEST) ## the guest end as a multiboot payload, in build/bare-guest
+examples: $(BARE_GUEST)
+
+test-qemu-host: $(BARE_GUEST) $(KVM_PROGRAMS) ## that payload on QEMU 10's VMBus host, which is downloaded, and on ours at every version
+	@BUILD=$(BUILD) test/full/qemu-host.sh
+
 # ---- Tests ------------------------------------------------------------------------------------------------------------------------------------
 
-.PHONY: deps test test-full test-linux test-mutation test-foreign sanitize check-house check-freestanding fuzz programs
+.PHONY: deps test test-full test-states test-matrix test-interleave test-linux test-mutation test-foreign sanitize check-house check-freestanding fuzz programs
 deps: ## print the Debian packages that the tests need; install what is missing, as root and without NO_INSTALL=1
 	@scripts/deps
 
@@ -209,7 +234,7 @@ $(TESTS) $(THREAD_TESTS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(HELPERS) $(HA
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $< -Wl,--start-group $(HELPERS) $(HARNESS) $(filter %/libvmbus.a,$^) -Wl,--end-group $(TEST_LIBRARY) $(LDLIBS)
 
-programs: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES) $(KVM_PROGRAMS) all ## build everything that the tests run, without running it
+programs: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES) $(KVM_PROGRAMS) $(BARE_GUEST) all ## build everything that the tests run, without running it
 
 test: ## all tests that take up to 10 minutes together; installs what `make deps` lists if root
 	@scripts/deps test
@@ -228,9 +253,19 @@ test-full: ## everything: test (unless just run), sanitizers, mutations, coverag
 	@scripts/deps test
 	@$(MAKE) programs
 	@$(MAKE) $(BUILD)/test.result
-	@BUILD=$(BUILD) test/run -o $(BUILD)/real.result $(REAL_SCRIPT) >$(BUILD)/real.log 2>&1 & \
+	@BUILD=$(BUILD) test/run -o $(BUILD)/real.result $(REAL_SCRIPTS) >$(BUILD)/real.log 2>&1 & \
 		BUILD=$(BUILD) test/run -o $(BUILD)/slow.result $(SLOW_SCRIPTS) || true; wait; cat $(BUILD)/real.log
 	@test/run -a $(BUILD)/test.result -a $(BUILD)/slow.result -a $(BUILD)/real.result
+
+test-states: $(addprefix $(BUILD)/test/states/test_,host guest) ## every message in every state, both ends, against test/states/*.table: how many cells, and which are open
+	@scripts/state-tables | diff -u doc/control-plane.md -
+	@for program in $^; do echo "$$program"; $$program || exit 1; done
+
+test-matrix: $(BUILD)/test/matrix/test_matrix ## every guest cap and set of features against every host's, each pair a whole life: how many pairs
+	@$<
+
+test-interleave: $(BUILD)/test/interleave/test_interleave ## open, close, lists, subchannels, unload, contact, reset against each other in all orders: how many
+	@INTERLEAVE_STATES=1000000 $<
 
 test-mutation: ## break one rule of lib/ at a time: a named test must turn red
 	@scripts/mutate $(BUILD)/mutation test/mutations/*.mut
@@ -249,7 +284,7 @@ SANITIZED := $(filter-out $(BUILD)/test/border/%,$(TESTS)) $(THREAD_TESTS) $(REP
 sanitize: ## the whole suite under address and undefined-behaviour sanitizers, the thread tests under the thread sanitizer
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' sanitize-threads || true
 	@$(MAKE) BUILD=$(BUILD)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' sanitize-programs
-	@test/run -a $(BUILD)/tsan/result $(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(SANITIZED))
+	@INTERLEAVE_STATES=3000 test/run -a $(BUILD)/tsan/result $(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(SANITIZED))
 
 .PHONY: sanitize-threads sanitize-programs
 sanitize-threads: $(THREAD_TESTS)

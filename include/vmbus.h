@@ -30,6 +30,7 @@
  *   interrupt  | [tx] [rx] [any] [control]           | yes           | nothing of its end
  *   wake       | [any], and [control] to say "stop"  | yes           | [tx] and [rx] calls, if it runs on their thread
  *   poke       | anything                            | yes           | nothing of its end
+ *   trace      | [control], in the middle of a change | no           | nothing of its end
  *
  * THE ONE RULE OF OWNERSHIP. An open channel's rings belong to its device threads. The control side never touches them; it can
  * only ask: it sets a flag (data calls then return VMB_ESTOPPED), calls wake, and queues an event. The memory stays
@@ -453,8 +454,12 @@ VMB_API VMB_MUST int vmb_channel_recv(struct vmb_channel *ch, void *buf, size_t 
 VMB_API int vmb_channel_skip(struct vmb_channel *ch);
 /* [rx] Give space back now: before you wait for anything but this channel. */
 VMB_API VMB_MUST int vmb_channel_release(struct vmb_channel *ch);
-/* [any] VMB_CHANNEL_DEFER: do what VMB_SIGNAL asked for. Counts as a data call for the rule of ownership. */
+/* [any] VMB_CHANNEL_DEFER: do what VMB_SIGNAL asked for. Counts as a data call for the rule of ownership. A call that no VMB_SIGNAL
+ * asked for is counted as needless (vmb_channel_info). */
 VMB_API int vmb_channel_signal(struct vmb_channel *ch);
+/* [any] Without a bus: a signal of the peer's has come for this channel. It only counts (vmb_channel_info); a bus does that itself.
+ * Counts as a data call for the rule of ownership. ring.md 10.5 */
+VMB_API int vmb_channel_signalled(struct vmb_channel *ch);
 
 /* Several packets in one call, without a pointer in them: for languages where a call is dear. Frozen. */
 struct vmb_record {
@@ -510,7 +515,25 @@ struct vmb_channel_info {
 	uint64_t signals_data, signals_room; /* signals sent: ring no longer empty; room for a waiting peer */
 	uint64_t full, unmatched;       /* times the ring was full; completions without a request */
 	uint64_t masked;                /* publications that would have signalled had the peer not masked */
+	uint64_t bytes_sent, bytes_received; /* of the rings: with descriptors, headers, padding and footers */
+	uint64_t requests_sent;         /* requests that took a slot, in all */
+	uint32_t cancelled, late;       /* of them: given up, and given up and completed all the same */
+	/* Signals that are not needed, and how often they went over the budget; see VMB_SIGNAL_BUDGET */
+	uint32_t signals_in, signals_in_needless; /* of the peer: all, and those that it had no reason for */
+	uint32_t signals_out_needless;  /* own ones: calls of vmb_channel_signal that no VMB_SIGNAL had asked for */
+	uint32_t over_in, over_out;     /* times over the budget */
+	uint32_t over;                  /* VMB_OVER_*: it has been, since the object was made */
 };
+#define VMB_OVER_IN 0x1u  /* the peer signals without need */
+#define VMB_OVER_OUT 0x2u /* we do: on a guest, Hyper-V would throttle it */
+/*
+ * What a signal is needed for is counted as Hyper-V does: the receiver expects 2 signals to begin with, one more each time that it has
+ * emptied its ring and waits, and one more each time that it waits for room; it remembers 64 at most, and one beyond those is needless.
+ * ring.md 10.5. Now and then one is (ring.md 10.2 C6); a stream of them is a bug of the sender's, and Windows delays a guest for it by
+ * seconds. More than signal_budget of them in signal_ms are over the budget: VMB_OVER_* and a trace point say so. The library does no more.
+ */
+#define VMB_SIGNAL_BUDGET 64u
+#define VMB_SIGNAL_BUDGET_NONE 0xffffffffu /* signal_budget: never over it */
 /* [any] A racy snapshot; until the channel is given back a data call for the rule of ownership, then the last values. */
 VMB_API int vmb_channel_info(const struct vmb_channel *ch, struct vmb_channel_info *out);
 
@@ -551,6 +574,97 @@ struct vmb_event {
 #define VMB_EV_MONITOR 15     /* other monitor pages are in use, or status | - */
 #define VMB_EV_PAUSED 16      /* no message comes before vmb_guest_resume | - */
 #define VMB_EV_HVSOCK 17      /* connected, a new channel; or status     | ASK: the guest connects; offer a channel, or refuse */
+
+/* ================================================================================================ watching
+ * What an end does, told as it happens by the callback `trace` of its config: each message either way with its fate, each change of state
+ * of the connection, of each channel and of each GPADL. Numbers only; vmb_name has the words. doc/trace-points.txt is the list. Numbers keep
+ * their meaning in later releases; new ones may come. The callback is in the middle of a change: it looks and returns. A [control] call
+ * from inside is refused (VMB_EREENTRY), others are not to be made. It is told nothing by [tx], [rx] and [any] calls: those count.
+ */
+struct vmb_trace {            /* frozen; 32 bytes */
+	uint32_t point;       /* VMB_TRACE_* */
+	vmb_handle ch;        /* the channel; 0: none, or, with messages, see `channel` */
+	uint32_t channel;     /* its id on the wire; 0: none */
+	uint32_t gpadl;       /* id on the wire; 0: none */
+	uint32_t a, b, c, d;  /* by the point: */
+};
+/* A message comes after what it changed, when its fate is known. */
+#define VMB_TRACE_MESSAGE_IN 1  /* a type, 0 if too short for one; b bytes; c VMB_FATE_*; d VMB_BUS_* when it came */
+#define VMB_TRACE_MESSAGE_OUT 2 /* the same, but d: what the callback said */
+#define VMB_TRACE_CONNECTION 3  /* a VMB_BUS_* before, b now; c version, d features now */
+#define VMB_TRACE_CHANNEL 4     /* a VMB_STATE_* before, b now; c VMB_HAS_* before, d now */
+#define VMB_TRACE_DEVICE 5      /* host: a VMB_DEVICE_* before, b now */
+#define VMB_TRACE_GPADL 6       /* a VMB_LIST_* before, b now; c words, d ranges */
+#define VMB_TRACE_SIGNALS 7     /* over the budget: a VMB_OVER_*; b needless ones, c the budget, d times over it so far */
+
+/* What became of a message. In and out: */
+#define VMB_FATE_TAKEN 1      /* acted on; out: delivered */
+/* In, dropped without an answer: */
+#define VMB_FATE_LATE 2       /* an answer that nobody waits for any more, or about a channel that is being rescinded */
+#define VMB_FATE_MALFORMED 3  /* unknown type, or too short */
+#define VMB_FATE_VERSION 4    /* not in this version, or not with these features */
+#define VMB_FATE_DIRECTION 5  /* for the other end */
+#define VMB_FATE_UNTRUSTED 6  /* by a path that this connection does not trust */
+#define VMB_FATE_STATE 7      /* not in this state of the connection or channel; out: withdrawn, the connection is over */
+#define VMB_FATE_UNKNOWN 8    /* it names a channel or GPADL that is not there */
+#define VMB_FATE_VALUE 9      /* a value in it that cannot be */
+/* In, answered with no: */
+#define VMB_FATE_REFUSED 10   /* by its own fault */
+#define VMB_FATE_QUOTA 11     /* for a limit of the config */
+/* Not yet: */
+#define VMB_FATE_AGAIN 12     /* in: NO_BUFFERS, it comes again; out: busy, it is sent again */
+/* Out: */
+#define VMB_FATE_LOST 13      /* the callback failed for good */
+
+/* What the two ends have of a channel: one list for both */
+#define VMB_STATE_FREE 0
+#define VMB_STATE_UNOFFERED 1  /* host: the guest knows nothing of it */
+#define VMB_STATE_OFFERED 2
+#define VMB_STATE_ANNOUNCING 3 /* guest: its ring's GPADL is being announced */
+#define VMB_STATE_OPENING 4
+#define VMB_STATE_OPEN 5
+#define VMB_STATE_FAILED 6     /* guest: the open did not work; the object is still out */
+#define VMB_STATE_CLOSING 7
+#define VMB_STATE_CLOSED 8     /* guest: EV_CLOSED is to be pulled */
+#define VMB_STATE_REOPENING 9  /* host: CLOSING, and the guest has asked to open it again */
+#define VMB_STATE_REVOKED 10   /* host: removed, the guest has not let go of it */
+
+#define VMB_HAS_SEEN 0x1u      /* guest: EV_OFFER was pulled */
+#define VMB_HAS_RELEASED 0x2u  /* guest: by the embedder */
+#define VMB_HAS_RESCINDED 0x4u /* guest: by the host; host: RESCIND is queued or sent */
+#define VMB_HAS_REMOVED 0x8u   /* host: by the embedder */
+#define VMB_HAS_RESERVED 0x10u /* open as a reserved channel */
+#define VMB_HAS_OBJECT 0x20u   /* a channel object is out */
+#define VMB_HAS_ABANDONED 0x40u /* guest: its owner has been asked to stop */
+#define VMB_HAS_KEPT 0x80u     /* guest: it outlives its connection */
+#define VMB_HAS_RING 0x100u    /* guest, GPADL: that of a ring */
+
+#define VMB_DEVICE_NONE 0
+#define VMB_DEVICE_ASKING 1   /* EV_OPEN is to be pulled */
+#define VMB_DEVICE_ASKED 2
+#define VMB_DEVICE_STALE 3    /* asked, and the question has lost its sense */
+#define VMB_DEVICE_ATTACHED 4
+#define VMB_DEVICE_REMOTE 5   /* somebody else serves the rings */
+#define VMB_DEVICE_DRAINING 6 /* given back; a signaller is still inside */
+
+#define VMB_LIST_NONE 0
+#define VMB_LIST_BUILDING 1 /* messages are missing */
+#define VMB_LIST_SENT 2     /* guest: all are sent, none is answered */
+#define VMB_LIST_ALIVE 3
+#define VMB_LIST_LEAVING 4  /* guest: TEARDOWN is to be sent; host: the guest wants it back, and it is in use */
+#define VMB_LIST_TEARING 5  /* guest: TEARDOWN is sent */
+#define VMB_LIST_SETTLED 6  /* guest: the host has nothing of it; that is to be told */
+#define VMB_LIST_BURNT 7    /* guest: the host may have a part of it for ever */
+
+/* [pure] The name of a number, static text: "opening"; "?" for others. */
+VMB_API const char *vmb_name(uint32_t set, uint32_t value);
+#define VMB_NAMES_TRACE 1
+#define VMB_NAMES_FATE 2
+#define VMB_NAMES_BUS 3
+#define VMB_NAMES_STATE 4
+#define VMB_NAMES_DEVICE 5
+#define VMB_NAMES_LIST 6
+#define VMB_NAMES_HAS 7 /* one bit */
 
 /* =================================================================================================== offers */
 
@@ -638,6 +752,11 @@ struct vmb_guest_config {
 	/* Map the host's own monitor pages, of host-to-guest (gpa 0: there is none) and guest-to-host: 0, or < 0 to do without. Needed with
 	 * VMB_FEATURE_SERVER_MONITOR. [control]; calls nothing of its end. They are out of use at EV_DISCONNECTED. */
 	int (*monitor)(void *ctx, const uint64_t gpa[2], void *page[2]);
+	/* From here on a struct of an older caller may end. */
+	uint32_t signal_budget;   /* needless signals of one channel, each way, within signal_ms; 0: VMB_SIGNAL_BUDGET. ring.md 10.5 */
+	uint32_t signal_ms;       /* 0: 1000. Without a clock: all there ever are */
+	/* What the end does, as it does it; see struct vmb_trace. NULL: nobody looks. [control]; calls nothing of its end. */
+	void (*trace)(void *ctx, const struct vmb_trace *what);
 };
 
 VMB_API int vmb_guest_storage(const struct vmb_guest_config *cfg, struct vmb_storage *need);                       /* [pure] */
@@ -781,6 +900,9 @@ struct vmb_host_config {
 	/* As in vmb_mapper: rings (VMB_MAP_RING), the interrupt and monitor pages of old and of asking guests (VMB_MAP_ALWAYS). */
 	int (*map)(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t flags, void **pages);
 	void (*unmap)(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t flags, void *const *pages);
+	/* The same as in the guest's. */
+	uint32_t signal_budget, signal_ms;
+	void (*trace)(void *ctx, const struct vmb_trace *what);
 };
 #define VMB_HOST_MONITOR 0x1u  /* give monitor ids out; vmb_host_monitor, or each vmb_host_poll, looks at the triggers */
 #define VMB_HOST_REDIRECT 0x2u /* channels opened with VMB_OPEN_REDIRECT interrupt SINT 7 of VTL 2 */
@@ -894,6 +1016,12 @@ struct vmb_bus_info {
 	struct vmb_guid client_id; /* as the guest told it; else 0 */
 	uint32_t paused;           /* 1: between VMB_EV_PAUSED, or the guest's PAUSE, and resume */
 	uint32_t trusted;          /* host: 1: the connection is */
+	uint64_t fate[16];         /* messages that came, by VMB_FATE_*. Without VMB_FATE_AGAIN their sum is messages_in */
+	uint64_t post_failed;      /* messages that were lost on their way to the peer: the callback failed for good, or another place was busy */
+	uint64_t over_budget;      /* over_in and over_out of all channels there ever were */
+	uint32_t queued_most;      /* most messages that waited at once */
+	uint32_t events, events_most; /* objects that have events to tell, now and at most */
+	uint32_t reserved;
 };
 #define VMB_BUS_NONE 0
 #define VMB_BUS_CONNECTING 1
@@ -901,8 +1029,36 @@ struct vmb_bus_info {
 #define VMB_BUS_RUNNING 3   /* offers delivered */
 #define VMB_BUS_LEAVING 4
 #define VMB_BUS_RESETTING 5
+#define VMB_BUS_UNLOADING 6 /* guest: UNLOAD was sent. In traces and snapshots; vmb_bus_info says LEAVING */
 VMB_API int vmb_guest_info(struct vmb_guest *g, struct vmb_bus_info *out); /* [control] */
 VMB_API int vmb_host_info(struct vmb_host *h, struct vmb_bus_info *out);   /* [control] */
+
+/* One part of an end, for people to look at: the connection, a channel or a GPADL. */
+struct vmb_part {
+	uint32_t size;
+	uint32_t kind;             /* VMB_PART_* */
+	uint32_t state;            /* VMB_BUS_*, VMB_STATE_* or VMB_LIST_*, by kind */
+	uint32_t flags;            /* VMB_HAS_* */
+	uint32_t device;           /* host, channel: VMB_DEVICE_* */
+	vmb_handle ch;             /* channel and GPADL; 0: not told to the embedder yet */
+	uint32_t channel, gpadl;   /* ids on the wire; 0: none. channel: its ring's gpadl */
+	/* channel */
+	uint32_t subchannel, monitor_id, target_vp, event_flag, connection_id;
+	uint32_t opens, refused, closes, lost; /* opens that worked, that did not; ends of them by the guest's close, and otherwise */
+	/* GPADL */
+	uint32_t words, ranges, held; /* announced; held: uses, of the ring too */
+	uint64_t user;
+	struct vmb_guid class_id, instance;
+	struct vmb_channel *object; /* channel: for vmb_channel_info; NULL: none is out */
+	void *reserved;
+};
+#define VMB_PART_CONNECTION 1
+#define VMB_PART_CHANNEL 2
+#define VMB_PART_GPADL 3
+/* [control] VMB_YES and one part per call, the connection first, then channels, then GPADLs; 0 after the last; start with *cursor = 0.
+ * Nothing is allocated, nothing changes; what has changed between two calls may be missed. */
+VMB_API int vmb_guest_snapshot(struct vmb_guest *g, uint32_t *cursor, struct vmb_part *out);
+VMB_API int vmb_host_snapshot(struct vmb_host *h, uint32_t *cursor, struct vmb_part *out);
 
 /* ============================================================================== SynIC pages, both sides, [any]
  * slot: 256 bytes of a message page; flags: 256 bytes of an event-flags page; both of one SINT. control-plane.md 1.3, 9.3

@@ -26,6 +26,9 @@
 #ifndef VMBI_MEMCPY
 # define VMBI_MEMCPY(dst, src, n) __builtin_memcpy(dst, src, n)
 #endif
+#ifndef VMBI_MEMMOVE
+# define VMBI_MEMMOVE(dst, src, n) __builtin_memmove(dst, src, n)
+#endif
 #ifndef VMBI_MEMSET
 # define VMBI_MEMSET(dst, c, n) __builtin_memset(dst, c, n)
 #endif

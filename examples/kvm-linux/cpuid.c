@@ -48,12 +48,14 @@ static const struct kvm_cpuid_entry2 hv_leaves[] = {
 
 /*
  * XSAVE and all that needs it goes: KVM nested in QEMU 7.2 never learns the guest's XCR0 (real-guest.md 1). Nested virtualisation
- * and speculation controls go too: they only cost exits. The rest is KVM's choice.
+ * and speculation controls go too: they only cost exits. So does CMPXCHG16B: as QEMU 7.2 emulates it, it may leave the operand of an
+ * earlier instruction in RFLAGS, and Linux 6.12, which allocates memory with it, then dies of a set direction flag. Linux can do
+ * without. The rest is KVM's choice.
  */
 static void leaf_1(struct kvm_cpuid_entry2 *e, const struct vcpu *v)
 {
-	/* 5 VMX, 12 FMA, 26 XSAVE, 27 OSXSAVE, 28 AVX, 29 F16C */
-	e->ecx &= ~(BIT(5) | BIT(12) | BIT(26) | BIT(27) | BIT(28) | BIT(29));
+	/* 5 VMX, 12 FMA, 13 CMPXCHG16B, 26 XSAVE, 27 OSXSAVE, 28 AVX, 29 F16C */
+	e->ecx &= ~(BIT(5) | BIT(12) | BIT(13) | BIT(26) | BIT(27) | BIT(28) | BIT(29));
 	e->ecx |= BIT(31); /* a hypervisor is present */
 	e->ebx = (e->ebx & 0xffffu) | v->m->vps << 16 | v->index << 24; /* logical processors, initial APIC id */
 	e->edx = v->m->vps > 1 ? e->edx | BIT(28) : e->edx & ~BIT(28); /* HTT: more than one logical processor */

@@ -18,9 +18,11 @@
 
 enum { SETTLE_NS = 1000000, DEPTH = 64, WORDS = 160, BLOCK = 512, MAX_TRANSFER = 0x40000, VSTOR = 64, SRB = 12, CDB = SRB + 16 };
 enum operation { OP_COMPLETE = 1, OP_EXECUTE = 3, OP_RESET_LUN = 4, OP_RESET_ADAPTER = 5, OP_RESET_BUS = 6, OP_BEGIN = 7,
-		 OP_END = 8, OP_VERSION = 9, OP_PROPERTIES = 10 };
+		 OP_END = 8, OP_VERSION = 9, OP_PROPERTIES = 10, OP_SUBCHANNELS = 13 };
+enum { MULTI_CHANNEL = 1 };  /* flag in the properties */
 enum { SRB_SUCCESS = 1, SRB_ERROR = 4, SRB_SENSE_VALID = 0x80 };
 #define STATUS_REVISION_MISMATCH 0xc0000059u
+#define STATUS_INVALID_PARAMETER 0xc000000du
 #define STATUS_INVALID_REQUEST 0xc0000010u
 
 struct request {
@@ -205,10 +207,27 @@ static void execute(struct device *d, struct request *q)
 
 /* ---- vstor packets */
 
-static void answer_properties(uint8_t *vstor)
+static void answer_properties(const struct device *d, uint8_t *vstor)
 {
 	memset(vstor + SRB, 0, VSTOR - SRB);
-	put_little(vstor + SRB + 12, MAX_TRANSFER, 4); /* no sub-channels, no flags */
+	put_little(vstor + SRB + 4, d->sub != NULL, 2); /* at most */
+	put_little(vstor + SRB + 8, d->sub ? MULTI_CHANNEL : 0, 4);
+	put_little(vstor + SRB + 12, MAX_TRANSFER, 4);
+}
+
+/* The guest wants so many subchannels. They serve requests like the primary channel, for the same disk. */
+static uint32_t offer_subchannels(struct device *d, uint32_t count)
+{
+	int r;
+
+	if (!d->sub || count > 1)
+		return STATUS_INVALID_PARAMETER;
+	if (!count)
+		return 0;
+	pthread_mutex_lock(&d->host->control);
+	r = device_offer(d->sub);
+	pthread_mutex_unlock(&d->host->control);
+	return r < 0 ? STATUS_INVALID_REQUEST : 0;
 }
 
 static void run(struct device *d, struct request *q)
@@ -231,10 +250,14 @@ static void run(struct device *d, struct request *q)
 			status = STATUS_REVISION_MISMATCH;
 		break;
 	case OP_PROPERTIES:
-		answer_properties(q->vstor);
+		answer_properties(d, q->vstor);
+		break;
+	case OP_SUBCHANNELS:
+		status = offer_subchannels(d, little(q->vstor + SRB) & 0xffff);
 		break;
 	case OP_EXECUTE:
 		k->requests++;
+		__atomic_fetch_add(&d->requests, 1, __ATOMIC_RELAXED);
 		execute(d, q);
 		k->errors += q->vstor[SRB + 2] != SRB_SUCCESS;
 		break;
@@ -267,7 +290,7 @@ static int answer_all(struct device *d)
 		r = vmb_channel_flush(d->ch);
 	if (r < 0)
 		return r;
-	__atomic_store_n(&image->in_flight, 0, __ATOMIC_RELEASE);
+	__atomic_fetch_sub(&image->in_flight, k->queued, __ATOMIC_RELEASE);
 	k->queued = 0;
 	if (!k->vanish)
 		return 0;
@@ -327,7 +350,7 @@ static int storvsp_packet(struct device *d, const struct vmb_packet *p)
 	if (p->list.count)
 		memcpy(q->words, p->list.words, p->list.count * sizeof *q->words);
 	k->queued++;
-	__atomic_store_n(&d->image->in_flight, k->queued, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&d->image->in_flight, 1, __ATOMIC_RELEASE);
 	return k->queued < DEPTH ? 0 : answer_all(d);
 }
 
@@ -341,9 +364,10 @@ static void storvsp_close(struct device *d)
 {
 	const struct disk *k = d->state;
 
-	__atomic_store_n(&d->image->in_flight, 0, __ATOMIC_RELEASE);
+	__atomic_fetch_sub(&d->image->in_flight, k->queued, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&d->image->cut, k->queued, __ATOMIC_RELAXED);
 	d->measure = k->deepest;
-	d->content = k->version != 0;
+	d->content = k->version != 0 || d->subchannel; /* which is not negotiated */
 	snprintf(d->result, sizeof d->result,
 		 "version=%u.%u requests=%lu reads=%lu writes=%lu read=%llu written=%llu errors=%lu in_flight=%u",
 		 k->version >> 8, k->version & 0xff, k->requests, k->reads, k->writes, (unsigned long long)k->bytes_read,
@@ -352,5 +376,11 @@ static void storvsp_close(struct device *d)
 
 const struct device_ops dev_storvsp = {
 	.name = "storvsp", .class_id = VMB_CLASS_SCSI, .offer_flags = 0, .state_bytes = sizeof(struct disk),
+	.open = storvsp_open, .packet = storvsp_packet, .drained = storvsp_drained, .close = storvsp_close,
+};
+
+/* The same under another name: Linux looks for one disk there, not for sixteen. devices.md 8.7 */
+const struct device_ops dev_ide = {
+	.name = "ide", .class_id = VMB_CLASS_IDE, .offer_flags = 0, .state_bytes = sizeof(struct disk),
 	.open = storvsp_open, .packet = storvsp_packet, .drained = storvsp_drained, .close = storvsp_close,
 };

@@ -3,15 +3,20 @@
  * The host-end process: a libvmbus host end and its devices. The VMM process tells what the guest's processors do (wire.h);
  * this one maps the guest's memory and speaks VMBus with it.
  *
- * usage: hostend [-V VERSION] [-n NUMBER] [-e DEVICE=LEAST]... [-s] [-d DISKS] [-S] [-p PLAN] [-l KIND=N]... [-w]
+ * usage: hostend [-V VERSION] [-n NUMBER] [-e DEVICE=LEAST]... [-s] [-d DISKS] [-S] [-p PLAN] [-l KIND=N]... [-w] [-c] [-H SOCKETS]
+ *	        [-k FILE]
  *	-V  highest protocol version to accept: 2.4, 3.0 ... 5.3
  *	-n  a random number that the guest must write on the disk (mail.h)
  *	-e  when all is over, this device must have been open, be content, and have reached this figure (device.h: measure)
  *	-s  ask for shutdown once the guest's mail has come and the figures of all other devices are reached
  *	-d  so many disks (1), each with a random number of its own at its beginning
  *	-S  offer the devices in a random order, with random channel ids
- *	-p  what the host end does meanwhile, and checks (plan.h): disks, rescind, rebind, kill or lossy; with @N, N times
+ *	-p  what the host end does meanwhile, and checks (plan.h): with @N, N times
  *	-l  lose one in N of them on purpose (loss.h): interrupt, event, message or signal
+ *	-c  each disk has a subchannel for whoever asks for it
+ *	-H  so many Hyper-V sockets at once
+ *	-k  this file is on the second disk (plan.h)
+ *	-b  offer a dynamic-memory device too, which asks the guest for so many pages: PAGES[,NUMBER] (dev_balloon.c)
  *	-w  do not look for what was lost: then a guest may hang, as it would on a host that loses interrupts
  *
  * Kinds of threads: the main one takes packets from the VMM and makes control calls; one pulls events; each open channel has its
@@ -34,26 +39,66 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SINT = 2, DISK_BYTES = 64 << 20, DISK_STEP = 8 << 20, DISKS_MOST = 4, LATENCY_US = 4000 };
-enum { LOOK_MS = 200, LOSS_LOOK_MS = 100 };
+enum { SINT = 2, DISK_BYTES = 64 << 20, DISK_STEP = 8 << 20, DISKS_MOST = 4, LATENCY_US = 4000, BALLOON_INSTANCE = 0x40 };
+enum { LOOK_MS = 200, LOSS_LOOK_MS = 100, HVSOCK_MS = 3000 };
+enum { MODIFY_CHANNEL = 22, MODIFY_CHANNEL_RESPONSE = 24, POST_HEADER = 16 }; /* control-plane.md 1.2, 2 */
 
 /* The last one may be there several times. */
 static const struct device_ops *const table[] = { &dev_heartbeat, &dev_shutdown, &dev_timesync, &dev_storvsp };
-enum { KINDS = sizeof table / sizeof *table, DEVICES = KINDS - 1 + DISKS_MOST, FIRST_DISK = KINDS - 1 };
+enum { KINDS = sizeof table / sizeof *table, FIRST_DISK = KINDS - 1, SOCKETS_MOST = 8,
+       DEVICES = FIRST_DISK + 2 * DISKS_MOST + SOCKETS_MOST };
 
 static struct hostlink link_;
 static struct host host;
 static struct device device[DEVICES];
 static struct image image[DISKS_MOST];
+static struct device balloon;            /* only with -b */
 static long least[KINDS];                /* -1: not asked for */
 static const char *number = "", *plan_name;
-static unsigned disks = 1;
+static const char *file_on_disk;
+static unsigned disks = 1, sockets;
 static uint64_t seed;
-static int ask_shutdown, reset_done, ending, shuffled, unwatched;
+static int ask_shutdown, reset_done, ending, shuffled, unwatched, subchannels;
 static pthread_cond_t reset_ended = PTHREAD_COND_INITIALIZER;
 static uint8_t *simp[WIRE_MAX_VPS], *siefp[WIRE_MAX_VPS]; /* as the guest set them; NULL while off. Any thread */
 
 /* ---- callbacks of the host end: leaves */
+
+static struct device *device_of_flag(uint32_t flag)
+{
+	for (unsigned i = 0; i < host.devices + host.extras; i++)
+		if (__atomic_load_n(&device[i].flag, __ATOMIC_RELAXED) == flag)
+			return &device[i];
+	return NULL;
+}
+
+/* Control messages that went by, for plans: how many of each type, and where a channel's interrupts may go. */
+static void count_message(unsigned *counts, const void *payload, uint32_t len)
+{
+	struct device *d;
+	uint32_t m[4] = { 0 }; /* type, reserved; of both MODIFY_CHANNEL messages: channel id, then a VP or a status */
+
+	memcpy(m, payload, len < sizeof m ? len : sizeof m);
+	if (m[0] < MESSAGE_TYPES)
+		__atomic_fetch_add(&counts[m[0]], 1, __ATOMIC_RELEASE);
+	d = m[0] == MODIFY_CHANNEL || m[0] == MODIFY_CHANNEL_RESPONSE ? device_of_flag(m[2]) : NULL;
+	if (!d)
+		return;
+	if (m[0] == MODIFY_CHANNEL)
+		__atomic_store_n(&d->vp_wanted, m[3], __ATOMIC_RELAXED);
+	__atomic_store_n(&d->vp_promised, m[0] == MODIFY_CHANNEL ? DEVICE_NO_VP : d->vp_wanted, __ATOMIC_RELEASE);
+}
+
+static void count_interrupt(uint32_t vp, uint32_t flag)
+{
+	struct device *d = device_of_flag(flag);
+	uint32_t promised = d ? __atomic_load_n(&d->vp_promised, __ATOMIC_ACQUIRE) : DEVICE_NO_VP;
+
+	if (d)
+		__atomic_fetch_add(&d->raised[vp < DEVICE_VPS ? vp : DEVICE_VPS - 1], 1, __ATOMIC_RELAXED);
+	if (promised != DEVICE_NO_VP && promised != vp)
+		__atomic_fetch_add(&d->stray, 1, __ATOMIC_RELAXED);
+}
 
 static int on_message(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, const void *payload, uint32_t len)
 {
@@ -63,6 +108,7 @@ static int on_message(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, const
 	(void)ctx, (void)vtl;
 	if (r != 0)
 		return r;
+	count_message(host.given, payload, len);
 	if (loss_wanted())
 		loss_slot_was_free(vp);
 	if (loss_now(LOSS_MESSAGE))
@@ -75,14 +121,12 @@ static int on_message(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, const
 /* Shall this event be lost, flag and all? Then its device knows. */
 static int lose_event(uint32_t flag)
 {
-	for (unsigned i = 0; loss_wanted() && i < host.devices; i++)
-		if (__atomic_load_n(&device[i].flag, __ATOMIC_RELAXED) == flag) {
-			if (!loss_now(LOSS_EVENT))
-				return 0;
-			__atomic_fetch_add(&device[i].lost_events, 1, __ATOMIC_ACQ_REL);
-			return 1;
-		}
-	return 0;
+	struct device *d = loss_wanted() ? device_of_flag(flag) : NULL;
+
+	if (!d || !loss_now(LOSS_EVENT))
+		return 0;
+	__atomic_fetch_add(&d->lost_events, 1, __ATOMIC_ACQ_REL);
+	return 1;
 }
 
 static void on_interrupt(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, uint32_t flag)
@@ -92,6 +136,7 @@ static void on_interrupt(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, ui
 	(void)ctx, (void)vtl;
 	if (!page || lose_event(flag) || vmb_synic_set(page + sint * 256, flag) <= 0)
 		return;
+	count_interrupt(vp, flag);
 	if (loss_now(LOSS_INTERRUPT))
 		loss_remember(vp, flag);
 	else
@@ -158,10 +203,16 @@ static void on_event(const struct vmb_event *ev)
 		break;
 	case VMB_EV_CLOSED:
 		device_closed(d);
+		if (d->sub && d->sub->handle) /* the guest asks for it again when it opens this one again */
+			vmb_host_remove(host.bus, d->sub->handle);
 		break;
 	case VMB_EV_GONE:
-		d->handle = 0;
+		if (d->handle == ev->ch) /* it may have been offered again already */
+			d->handle = 0;
 		__atomic_fetch_add(&host.gone, 1, __ATOMIC_RELEASE);
+		break;
+	case VMB_EV_HVSOCK:
+		dev_socket_asked(&host, ev);
 		break;
 	case VMB_EV_RESET:
 		reset_done = 1;
@@ -272,6 +323,7 @@ static uint32_t post(const struct wire_post *p)
 	int r;
 
 	pthread_mutex_lock(&host.control);
+	count_message(host.taken, p->input + POST_HEADER, WIRE_POST_BYTES - POST_HEADER);
 	r = vmb_host_post(host.bus, p->input, sizeof p->input);
 	pthread_mutex_unlock(&host.control);
 	return r < 0 ? VMB_HV_INVALID_PARAMETER : (uint32_t)r;
@@ -326,6 +378,27 @@ static int make_image(struct image *m, unsigned i)
 	return 0;
 }
 
+/* Behind the disks: what is offered only when somebody asks for it. */
+static int make_extras(void)
+{
+	for (unsigned i = 0; i < (subchannels ? disks : 0) + sockets; i++) {
+		struct device *d = &host.extra[i], *disk = &device[FIRST_DISK + i];
+
+		d->ops = subchannels && i < disks ? &dev_storvsp : &dev_socket;
+		d->host = &host;
+		if (device_make(d) < 0)
+			return -1;
+		if (d->ops == &dev_storvsp) {
+			d->instance = disk->instance;
+			d->image = disk->image;
+			d->subchannel = 1;
+			disk->sub = d;
+		}
+		host.extras++;
+	}
+	return 0;
+}
+
 static int make_devices(void)
 {
 	for (unsigned i = 0; i < KINDS - 1 + disks; i++) {
@@ -344,14 +417,25 @@ static int make_devices(void)
 	}
 	host.device = device;
 	host.devices = KINDS - 1 + disks;
+	host.disks = disks;
+	host.extra = &device[host.devices];
 	mail_to_guest(&image[0], number);
-	return 0;
+	if (file_on_disk && (disks < 2 || plan_file(&image[1], file_on_disk) < 0))
+		return -1;
+	return make_extras();
+}
+
+static int offer_balloon(void)
+{
+	balloon = (struct device){ .ops = &dev_balloon, .host = &host, .instance = BALLOON_INSTANCE };
+	return device_make(&balloon) < 0 ? VMB_ENOSPACE : device_offer(&balloon);
 }
 
 static int start(uint32_t max_version)
 {
-	struct vmb_host_config cfg = { .size = sizeof cfg, .max_version = max_version, .vps = link_.vps, .message = on_message,
-				       .interrupt = on_interrupt, .wake = on_wake, .poke = on_poke, .map = on_map, .unmap = on_unmap };
+	struct vmb_host_config cfg = { .size = sizeof cfg, .max_version = max_version, .vps = link_.vps, .max_hvsock = sockets,
+				       .hvsock_ms = HVSOCK_MS, .message = on_message, .interrupt = on_interrupt, .wake = on_wake, .poke = on_poke,
+				       .map = on_map, .unmap = on_unmap };
 	struct vmb_storage need;
 	unsigned order[DEVICES];
 	void *mem;
@@ -368,7 +452,7 @@ static int start(uint32_t max_version)
 	for (unsigned i = 0; i < host.devices && r == 0; i++)
 		if (!plan_name || !plan_is_late(plan_name, &device[order[i]]))
 			r = device_offer(&device[order[i]]);
-	return r;
+	return r == 0 && dev_balloon_asked() ? offer_balloon() : r;
 }
 
 static void print_statistics(const struct device *d)
@@ -397,6 +481,8 @@ static int verdict(void)
 			bad = 1;
 		}
 	}
+	if (dev_balloon_asked() && (!balloon.opens || !balloon.content))
+		bad = 1;
 	if (*number && mail_check(&image[0], number, device, host.devices) < 0)
 		bad = 1;
 	return bad;
@@ -427,7 +513,7 @@ static int parse(int argc, char **argv, uint32_t *max_version)
 
 	for (unsigned i = 0; i < KINDS; i++)
 		least[i] = -1;
-	while ((option = getopt(argc, argv, "V:n:e:sd:Sp:l:w")) != -1)
+	while ((option = getopt(argc, argv, "V:n:e:sd:Sp:l:b:wcH:k:")) != -1)
 		switch (option) {
 		case 'V':
 			*max_version = parse_version(optarg);
@@ -455,13 +541,26 @@ static int parse(int argc, char **argv, uint32_t *max_version)
 			if (loss_parse(optarg) < 0)
 				return -1;
 			break;
+		case 'c':
+			subchannels = 1;
+			break;
+		case 'H':
+			sockets = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'k':
+			file_on_disk = optarg;
+			break;
+		case 'b':
+			if (dev_balloon_ask(optarg) < 0)
+				return -1;
+			break;
 		case 'w':
 			unwatched = 1;
 			break;
 		default:
 			return -1;
 		}
-	return disks >= 1 && disks <= DISKS_MOST ? 0 : -1;
+	return disks >= 1 && disks <= DISKS_MOST && sockets <= SOCKETS_MOST ? 0 : -1;
 }
 
 static void kill_guest(void)

@@ -23,7 +23,7 @@ wake_up_calls()
 start_qemu()
 {
 	: >"$cache/l1.console"
-	wake_up_calls | qemu-system-x86_64 -M q35 -cpu EPYC -smp 1 -m 1024 -accel tcg,thread=multi,tb-size=128 \
+	wake_up_calls | qemu-system-x86_64 -M q35 -cpu EPYC -smp 1 -m "${l1_mib:-1024}" -accel tcg,thread=multi,tb-size=128 \
 		-display none -nodefaults -no-reboot \
 		-serial "file:$cache/l1.console" -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 \
 		-kernel "$cache/vmlinuz" -initrd "$cache/l1.cpio" \
@@ -74,14 +74,14 @@ boot_l1()
 	return 1
 }
 
+# run_nested SECONDS: what all of it may take
 run_nested()
 {
-	make_host_initramfs
 	trap stop_qemu EXIT
 	trap 'exit 130' INT TERM
 	boot_l1 || die "L1 does not boot"
 	tr -d '\r' <"$cache/l1.console" | sed -n 's/^VMB-L1: /L1 /p'
-	if ! wait_qemu "$(total_limit)" ' passed, [0-9]* failed'; then
+	if ! wait_qemu "$1" ' passed, [0-9]* failed'; then
 		stop_qemu
 		say "L1 did not finish; its console ends with"
 		tail -n 60 "$cache/l1.console"

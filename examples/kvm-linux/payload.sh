@@ -40,22 +40,74 @@ tools()
 	ln -s ../bin/busybox "$1/sbin/modprobe" # the kernel calls it there
 }
 
-# Debian's cloud flavour: LZ4, and KVM and Hyper-V as modules without compression (real-guest.md 1).
+# open_backports FOLDER: sets apt_options, for apt-get and apt-cache to know this Debian's backports, fetched from where this machine
+# has its Debian, with lists and sources of their own in FOLDER. Fails if there are none.
+open_backports()
+{
+	. /etc/os-release
+	suite=$VERSION_CODENAME-backports
+	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $VERSION_CODENAME" 'Component: main' | head -n 1)
+	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	signed=
+	[ ! -f $keyring ] || signed="[signed-by=$keyring] "
+	rm -rf "$1"
+	mkdir -p "$1/lists/partial" "$1/cache/archives/partial" "$1/parts" "$1/deb"
+	echo "deb $signed$uri $suite main" >"$1/sources.list"
+	apt_options="-q -o Dir::State::Lists=$1/lists -o Dir::Cache=$1/cache -o Dir::Etc::SourceList=$1/sources.list
+		-o Dir::Etc::SourceParts=$1/parts -o Acquire::Retries=3 -o Acquire::http::Timeout=30
+		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"
+	[ -n "$uri" ] && timeout 200 apt-get $apt_options update
+}
+
+# Debian's cloud flavour: KVM and Hyper-V as modules (real-guest.md 1).
+# fetch_kernel FOLDER OPTION...: vmlinuz, version and unpacked/ of the kernel that apt knows with these options. Fails if it cannot
+# be had.
+fetch_kernel()
+{
+	to=$1
+	shift
+	rm -rf "$to/deb" "$to/unpacked"
+	mkdir -p "$to/deb" "$to/unpacked"
+	# The name holds an ABI number, which changes; the meta package knows it.
+	package=$(apt-cache "$@" depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
+	[ -n "$package" ] || return 1
+	say "downloading $package"
+	(cd "$to/deb" && timeout 300 apt-get -q "$@" download "$package") >"$to/download.log" 2>&1 || return 1
+	dpkg -x "$to"/deb/*.deb "$to/unpacked"
+	find "$to/unpacked" -name '*.ko.xz' -exec busybox unxz {} +
+	version=$(basename "$to"/unpacked/lib/modules/*)
+	busybox depmod -b "$to/unpacked" "$version"
+	mv "$to/unpacked/boot/vmlinuz-$version" "$to/vmlinuz"
+	echo "$version" >"$to/version"
+}
+
+# have_kernel FOLDER: it was fetched before
+have_kernel()
+{
+	[ -f "$1/vmlinuz" ] && [ -f "$1/version" ] && [ -d "$1/unpacked/lib/modules/$(cat "$1/version")" ]
+}
+
 get_kernel()
 {
-	[ -f "$cache/vmlinuz" ] && [ -d "$cache/unpacked/lib/modules/$(cat "$cache/version")" ] && return
-	rm -rf "$cache/deb" "$cache/unpacked"
-	mkdir -p "$cache/deb" "$cache/unpacked"
-	# The name holds an ABI number, which changes; the meta package knows it.
-	package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
-	[ -n "$package" ] || die "apt knows no linux-image-cloud-amd64; try apt-get update"
-	say "downloading $package"
-	(cd "$cache/deb" && apt-get -q download "$package") >"$cache/download.log" 2>&1 || die "$(cat "$cache/download.log")"
-	dpkg -x "$cache"/deb/*.deb "$cache/unpacked"
-	version=$(basename "$cache"/unpacked/lib/modules/*)
-	busybox depmod -b "$cache/unpacked" "$version"
-	echo "$version" >"$cache/version"
-	mv "$cache/unpacked/boot/vmlinuz-$version" "$cache/vmlinuz"
+	have_kernel "$cache" && return
+	fetch_kernel "$cache" || die "no linux-image-cloud-amd64; try apt-get update. $(tail -n 5 "$cache/download.log" 2>/dev/null)"
+}
+
+# The newer one, of the backports. Fails if it cannot be had.
+get_new_kernel()
+{
+	have_kernel "$cache/new" && return
+	mkdir -p "$cache/new"
+	open_backports "$cache/new/apt" >"$cache/new/apt.log" 2>&1 || return 1
+	fetch_kernel "$cache/new" $apt_options
+}
+
+# use_kernel FOLDER: the one that copy_modules and make_guest_initramfs work with
+use_kernel()
+{
+	from=$1
+	version=$(cat "$from/version")
+	modules=$from/unpacked/lib/modules/$version
 }
 
 # copy_modules TO NAME...: these modules and what they need, into folder TO
@@ -72,13 +124,16 @@ copy_modules()
 	done
 }
 
+# For the kernel in use: l2.cpio in its folder
 make_guest_initramfs()
 {
-	changed "$cache/l2.stamp" "$here/l2-init" "$here/l2-lib" "$here/payload.sh" "$cache/version" "$scenarios"/* && {
-		dir=$cache/l2
+	changed "$from/l2.stamp" "$here/l2-init" "$here/l2-lib" "$here/payload.sh" "$from/version" "$bin/vsock" "$bin/kexec" \
+		"$scenarios"/* && {
+		dir=$from/l2
 		rm -rf "$dir"
 		tools "$dir"
 		cp -r "$scenarios" "$dir/scenarios"
+		cp "$bin/vsock" "$bin/kexec" "$dir/bin/"
 		cp "$here/l2-init" "$dir/init"
 		mkdir -p "$dir/lib"
 		cp "$here/l2-lib" "$dir/lib/scenario"
@@ -86,9 +141,18 @@ make_guest_initramfs()
 		copy_modules "$dir/lib/modules/$version" $guest_modules
 		busybox depmod -b "$dir" "$version"
 		chmod 755 "$dir/init"
-		pack "$dir" >"$cache/l2.cpio"
-		made "$cache/l2.stamp"
+		pack "$dir" >"$from/l2.cpio"
+		made "$from/l2.stamp"
 	}
+}
+
+# wants_new SCENARIO...: is one of them for the newer kernel?
+wants_new()
+{
+	for name in "$@"; do
+		! grep -q '^#: kernel new' "$scenarios/$name" || return 0
+	done
+	return 1
 }
 
 # All that scenarios.sh needs, in one folder. list: the scenarios of this run.
@@ -101,21 +165,25 @@ make_kit()
 	for file in "$cache/vmlinuz" "$cache/l2.cpio" "$here/scenarios.sh" "$bin/vmm" "$bin/hostend"; do
 		cmp -s "$file" "$kit/$(basename "$file")" || cp "$file" "$kit/"
 	done
+	rm -rf "$kit/new"
+	mkdir "$kit/new"
+	! wants_new "$@" || cp "$cache/new/vmlinuz" "$cache/new/l2.cpio" "$kit/new/"
 	printf '%s\n' "$@" >"$kit/list"
+	echo "$skipped" >"$kit/skipped"
 }
 
-# The kit without its list, which changes with every run and is appended as an archive of its own (a kernel takes several).
+# The kit without its lists, which change with every run and are appended as an archive of its own (a kernel takes several).
 make_host_initramfs()
 {
 	changed "$cache/l1.stamp" "$here/l1-init" "$here/payload.sh" "$bin/qexit" "$kit/vmm" "$kit/hostend" "$kit/scenarios.sh" \
-		"$kit/vmlinuz" "$kit/l2.cpio" "$kit/scenarios"/* && {
+		"$kit/vmlinuz" "$kit/l2.cpio" $(ls "$kit"/new/* 2>/dev/null) "$kit/scenarios"/* && {
 		dir=$cache/l1
 		rm -rf "$dir"
 		tools "$dir"
 		cp "$here/l1-init" "$dir/init"
 		chmod 755 "$dir/init"
 		mkdir -p "$dir/kit/modules"
-		cp -r "$kit/vmm" "$kit/hostend" "$kit/scenarios.sh" "$kit/vmlinuz" "$kit/l2.cpio" "$kit/scenarios" "$bin/qexit" \
+		cp -r "$kit/vmm" "$kit/hostend" "$kit/scenarios.sh" "$kit/vmlinuz" "$kit/l2.cpio" "$kit/scenarios" "$kit/new" "$bin/qexit" \
 			"$dir/kit"
 		copy_modules "$dir/kit/modules" $host_modules
 		pack "$dir" >"$cache/l1.base.cpio"
@@ -123,6 +191,6 @@ make_host_initramfs()
 	}
 	rm -rf "$cache/l1.list"
 	mkdir -p "$cache/l1.list/kit"
-	cp "$kit/list" "$cache/l1.list/kit/list"
+	cp "$kit/list" "$kit/skipped" "$cache/l1.list/kit/"
 	{ cat "$cache/l1.base.cpio" && pack "$cache/l1.list"; } >"$cache/l1.cpio"
 }

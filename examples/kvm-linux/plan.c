@@ -17,7 +17,8 @@ static const struct {
 	void (*run)(struct plan *p);
 } table[] = {
 	{ "disks", plan_disks }, { "rescind", plan_rescind }, { "rebind", plan_rebind },
-	{ "kill", plan_kill }, { "lossy", plan_lossy },
+	{ "kill", plan_kill }, { "lossy", plan_lossy }, { "move", plan_move }, { "hot", plan_hot }, { "reload", plan_reload },
+	{ "sub", plan_sub }, { "socket", plan_socket }, { "kexec", plan_kexec },
 };
 
 static struct plan plan;
@@ -84,7 +85,7 @@ static void figures_take(struct host *h, struct figures *f)
 	f->queued = info.queued;
 	while (vmb_host_users(h->bus, 0, UINT64_MAX, &cursor, &ch, &gpadl) == VMB_YES)
 		f->users++;
-	for (unsigned i = 0; i < h->devices; i++)
+	for (unsigned i = 0; i < h->devices + h->extras; i++)
 		f->threads += (unsigned)h->device[i].running;
 	f->pages = __atomic_load_n(&h->pages, __ATOMIC_RELAXED);
 	f->blocks = __atomic_load_n(&h->blocks, __ATOMIC_RELAXED);
@@ -129,7 +130,7 @@ static void tell(void)
 {
 	struct host *h = plan.host;
 
-	for (unsigned i = 0; i < h->devices; i++) {
+	for (unsigned i = 0; i < h->devices + h->extras; i++) {
 		const struct device *d = &h->device[i];
 		struct vmb_channel_info c = { .size = sizeof c };
 
@@ -178,6 +179,24 @@ int plan_mail(struct plan *p, const char *format, ...)
 			return 0;
 	__atomic_store_n(&waits_for, "nothing", __ATOMIC_RELEASE);
 	return 1;
+}
+
+void plan_leave(struct image *m, const char *text)
+{
+	size_t n = strnlen(text, NOTE_BYTES - 1);
+
+	pthread_mutex_lock(&m->lock);
+	memset(m->bytes + NOTE_AT, 0, NOTE_BYTES);
+	memcpy(m->bytes + NOTE_AT, text, n);
+	pthread_mutex_unlock(&m->lock);
+}
+
+void plan_go(struct plan *p)
+{
+	char text[80];
+
+	snprintf(text, sizeof text, "go %.*s\n", (int)strcspn(p->mail, "\n"), p->mail);
+	plan_leave(p->first_disk->image, text);
 }
 
 int plan_reach(const unsigned *word, unsigned least, const char *what)
@@ -253,7 +272,8 @@ void plan_shuffle(struct host *h, unsigned *order, unsigned first_disk, uint64_t
 
 int plan_is_late(const char *name, const struct device *d)
 {
-	return !strcmp(name, "disks") && d->instance == d->host->devices;
+	return (!strcmp(name, "disks") && d->instance == d->host->devices) ||
+	       (!strncmp(name, "hot", 3) && d->image && d->image != d->host->device[d->host->devices - d->host->disks].image);
 }
 
 static void *plan_thread(void *arg)

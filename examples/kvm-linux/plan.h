@@ -9,6 +9,12 @@
  *	rebind    the guest takes drivers off devices and back, N times
  *	kill      the guest is reset in the middle of I/O, N times
  *	lossy     interrupts and signals are lost (loss.h); each must be made up for
+ *	move      the guest moves the second disk's channel from processor to processor, N times, as the host drew it
+ *	hot       two disks are added and taken away, N times, with other numbers each time
+ *	reload    the guest removes the modules of its drivers and loads them again, N times, some times with that of the bus
+ *	sub       disks with subchannels: who counts which requests; drivers off and on; one is taken away with its subchannel
+ *	socket    Hyper-V sockets both ways, and connects that nobody takes
+ *	kexec     the guest boots its next kernel by itself, N times, with no reset
  *
  * When it is done, it asks the guest to shut down. At the end, whatever the plan, nothing of the guest may be left in the host
  * end.
@@ -31,6 +37,10 @@ int plan_is_late(const char *name, const struct device *d); /* is it offered lat
 /* Disk i's own number, at its beginning as text, and from 8 MiB on, over and over. */
 enum { NUMBER_TEXT = 17, PATTERN_AT = 8 << 20, PATTERN_OF_GUEST = 16 << 20, PATTERN_BYTES = 1 << 20 };
 void plan_number(uint8_t *bytes, uint64_t seed, unsigned i);
+
+/* A file on a disk: its length as a note, "file %lu\n", its bytes from 20 MiB on. 0, or -1 after saying why. */
+enum { NOTE_AT = 4096, NOTE_BYTES = 4096, FILE_AT = 20 << 20 };
+int plan_file(struct image *m, const char *path);
 
 /* ---- for plans */
 struct figures { /* what the host end holds for a guest */
@@ -59,6 +69,10 @@ int plan_same(const struct figures *a, const struct figures *b); /* 1, or 0 afte
 void plan_print(const struct figures *f, char out[160]);
 /* Until the guest's mail begins with this line: 1, or 0 after a long time (the check has failed then). */
 int plan_mail(struct plan *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "go " and the last mail's first line: the guest may go on (l2-lib: mail_and_wait). */
+void plan_go(struct plan *p);
+/* Text for the guest in the second block of a disk. */
+void plan_leave(struct image *m, const char *text);
 /* Until *word (of any thread) is at least this: 1, or 0 after a long time. */
 int plan_reach(const unsigned *word, unsigned least, const char *what);
 int plan_beats(struct plan *p, unsigned least); /* heartbeats answered since its last open */
@@ -70,5 +84,11 @@ void plan_rescind(struct plan *p);
 void plan_rebind(struct plan *p);
 void plan_kill(struct plan *p);
 void plan_lossy(struct plan *p);
+void plan_move(struct plan *p);
+void plan_hot(struct plan *p);
+void plan_reload(struct plan *p);
+void plan_sub(struct plan *p);
+void plan_socket(struct plan *p);
+void plan_kexec(struct plan *p);
 
 #endif

@@ -8,7 +8,7 @@
 
 static unsigned disks_of(const struct plan *p)
 {
-	return p->host->devices - (unsigned)(p->first_disk - p->host->device);
+	return p->host->disks;
 }
 
 static unsigned long load(const unsigned long *word)

@@ -3,13 +3,15 @@
 # usage: scenarios.sh KIT
 #
 # Runs the scenarios that KIT/list names, one guest each, wherever there is a usable /dev/kvm: on the machine itself or in L1.
-# KIT holds vmm, hostend, vmlinuz, l2.cpio, scenarios/ and list. Every line meant for people begins with "VMB: ".
-# Exit status 0: all passed.
+# KIT holds vmm, hostend, vmlinuz, l2.cpio, perhaps new/ with another two of these, scenarios/, list, and in `skipped` how many are
+# left out. Every line meant for people begins with "VMB: ". Exit status 0: all passed.
 #
 # A scenario is a shell script that runs in the guest as root; status 0 passes. Comments in it say what it needs:
 #	#: cpus 1 2         run it once with each number of vCPUs (1)
-#	#: each A B C       run it once with each of these words, which the guest has as $each and the host end's arguments as @each@
+#	#: each A B C       run it once with each of these words, which the guest has as $each and the host end's arguments as @each@;
+#	                    @kernel@ there is the kernel's file
 #	#: cmdline WORDS    more words for the guest's kernel command line
+#	#: kernel new       the newer of two kernels (payload.sh)
 #	#: host WORDS       arguments of the host end
 #	#: resets N         resets of the guest that are part of the plan (0)
 #	#: clear -z         after every second of them its memory is cleared
@@ -62,13 +64,14 @@ run_one()
 	name_shown=$1@$2${3:+:$3}
 	number=$(od -A n -t x8 -N 8 /dev/urandom | tr -d ' ')
 	limit=$(field "$file" limit 120)
+	kernel=$kit/$(field "$file" kernel .)
 	start=$(cut -d ' ' -f 1 /proc/uptime)
 	: >"$tmp/console"
 	# Unquoted: words.
-	timeout -k 15 "$limit" "$kit/vmm" -k "$kit/vmlinuz" -i "$kit/l2.cpio" -c "$2" -m "$(field "$file" ram 256)" \
+	timeout -k 15 "$limit" "$kit/vmm" -k "$kernel/vmlinuz" -i "$kernel/l2.cpio" -c "$2" -m "$(field "$file" ram 256)" \
 		-r "$(field "$file" resets 0)" $(field "$file" clear "") -o "$tmp/console" \
 		-a "console=ttyS0 quiet panic=-1 nokaslr scenario=$1 number=$number ${3:+each=$3} $(field "$file" cmdline)" \
-		-- "$kit/hostend" $(field "$file" host | sed "s/@each@/$3/; s/@number@/$number/") >"$tmp/errors" 2>&1 </dev/null
+		-- "$kit/hostend" $(field "$file" host | sed "s/@each@/$3/; s/@number@/$number/; s,@kernel@,$kernel/vmlinuz,") >"$tmp/errors" 2>&1 </dev/null
 	status=$?
 	seconds=$(cut -d ' ' -f 1 /proc/uptime | awk -v s="$start" '{ printf "%.1f", $1 - s }')
 	checks "$name_shown"
@@ -96,5 +99,7 @@ for name in $(cat "$kit/list"); do
 	done
 done
 rm -r "$tmp"
-echo "VMB: $passed passed, $failed failed"
+skipped=$(cat "$kit/skipped")
+[ "$skipped" -eq 0 ] || skipped=", $skipped skipped"
+echo "VMB: $passed passed, $failed failed${skipped#0}"
 [ $failed -eq 0 ]

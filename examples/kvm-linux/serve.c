@@ -241,6 +241,7 @@ void device_closed(struct device *d)
 	join(d);
 	block_free(d->host, d->ch_mem);
 	d->ch_mem = NULL;
+	__atomic_store_n(&d->flag, 0, __ATOMIC_RELAXED); /* another channel may get it */
 }
 
 void device_instance(const struct device *d, struct vmb_guid *guid)
@@ -254,14 +255,19 @@ int device_make(struct device *d)
 {
 	d->state = calloc(1, d->ops->state_bytes ? d->ops->state_bytes : 1);
 	d->wake_fd = eventfd(0, 0);
+	d->vp_promised = DEVICE_NO_VP;
 	return d->state && d->wake_fd >= 0 ? 0 : -1;
 }
 
 int device_offer(struct device *d)
 {
 	struct vmb_offer offer = { .size = sizeof offer, .flags = d->ops->offer_flags, .user = (uintptr_t)d, .order = d->order,
-				   .channel_id = d->channel_id };
+				   .channel_id = d->channel_id, .subchannel = d->subchannel };
 
+	if (!d->ops->class_id) {
+		vmb_hvsock_offer(&d->socket, &offer);
+		return vmb_host_offer(d->host->bus, &offer, &d->handle);
+	}
 	vmb_guid_parse(d->ops->class_id, &offer.class_id);
 	device_instance(d, &offer.instance);
 	if (d->ops->offer_flags & VMB_OFFER_PIPE)

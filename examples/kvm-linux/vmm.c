@@ -21,7 +21,7 @@
 
 static const char usage[] =
 	"usage: vmm -k KERNEL [options] [-- HOST_END [ARGUMENT...]]\n"
-	"  -k FILE   bzImage\n"
+	"  -k FILE   bzImage, or a multiboot payload (no -i then)\n"
 	"  -i FILE   initrd\n"
 	"  -a TEXT   kernel command line; \"life=N\" is added, N the number of resets before\n"
 	"  -m MIB    guest RAM (256)\n"
@@ -117,6 +117,11 @@ static void on_died(void *ctx, const char *why)
 	machine_stop(ctx, HOST_END_DIED);
 }
 
+static int boot(struct machine *m, const struct options *o, const char *cmdline)
+{
+	return multiboot_is(o->kernel) ? multiboot_boot(m, o->kernel, cmdline) : linux_boot(m, o->kernel, o->initrd, cmdline);
+}
+
 /* One life of the guest: from power on, or from a reset. Which one it is, it can see on its command line. */
 static enum outcome live(struct machine *m, const struct options *o, int console, unsigned int life)
 {
@@ -128,7 +133,7 @@ static enum outcome live(struct machine *m, const struct options *o, int console
 		ports_reset(m, console);
 		if (atomic_load(&host_end_died))
 			outcome = HOST_END_DIED;
-		else if (linux_boot(m, o->kernel, o->initrd, cmdline) == 0)
+		else if (boot(m, o, cmdline) == 0)
 			outcome = machine_run(m);
 		if (outcome == TOLD_TO_STOP)
 			machine_tell(m);

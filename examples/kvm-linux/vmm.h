@@ -126,6 +126,9 @@ uint8_t cmos_read(uint8_t index);
 uint64_t acpi_build(struct machine *m);
 /* linux_boot.c: load and point vCPU 0 at the kernel. 0 or -1, with a message printed. */
 int linux_boot(struct machine *m, const char *kernel, const char *initrd, const char *cmdline);
+/* multiboot.c: is it such a file? And the same for it. */
+bool multiboot_is(const char *path);
+int multiboot_boot(struct machine *m, const char *kernel, const char *cmdline);
 
 /* Guest memory: NULL if any of it is not RAM. */
 static inline uint8_t *guest_ram(const struct machine *m, uint64_t gpa, uint64_t bytes)

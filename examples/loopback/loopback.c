@@ -2,7 +2,8 @@
 /*
  * Both ends of a VMBus in one program: a hypervisor that offers two disks and an echo device, and a guest that opens the echo
  * device, sends it requests and gets completions, until the hypervisor takes the device away. "Guest memory" is an array,
- * hypercalls are function calls, and an interrupt is a flag that the loop looks at. Run it with: make demo
+ * hypercalls are function calls, and an interrupt is a flag that the loop looks at. Run it with: make demo. With the argument -t it tells each
+ * message and each change of state as well.
  */
 #include <endian.h>
 #include <stdalign.h>
@@ -12,12 +13,14 @@
 #include <time.h>
 #include <vmbus.h>
 
+#include "snapshot.h"
+
 enum { RAM_PAGES = 256, RING_PAGES = 17, SINT = 2, DEPTH = 64 };
 
 static alignas(4096) unsigned char ram[RAM_PAGES][VMB_PAGE]; /* page n is guest-physical page n */
 static unsigned char *const slot = ram[1] + SINT * 256;      /* SynIC message page: the slot of our SINT */
 static unsigned char *const flags = ram[2] + SINT * 256;     /* SynIC event flags */
-static int interrupt_pending, posts, signals_to_host, interrupts;
+static int interrupt_pending, posts, signals_to_host, interrupts, telling;
 
 static struct vmb_host *host;
 static struct vmb_guest *guest;
@@ -87,6 +90,12 @@ static void host_unmap(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t map
 	(void)ctx, (void)pfns, (void)n, (void)map_flags, (void)pages;
 }
 
+static void host_trace(void *ctx, const struct vmb_trace *what)
+{
+	(void)ctx;
+	snapshot_trace(stdout, "host", what);
+}
+
 static void host_offer(const char *class_id, unsigned char instance, uint64_t user, vmb_handle *handle)
 {
 	struct vmb_offer offer = { .size = sizeof offer, .user = user };
@@ -99,7 +108,7 @@ static void host_offer(const char *class_id, unsigned char instance, uint64_t us
 static void host_start(void)
 {
 	struct vmb_host_config cfg = { .size = sizeof cfg, .message = host_message, .interrupt = host_interrupt, .wake = host_wake,
-				       .map = host_map, .unmap = host_unmap, .vps = 1 };
+				       .map = host_map, .unmap = host_unmap, .vps = 1, .trace = telling ? host_trace : NULL };
 	struct vmb_storage need;
 	vmb_handle disk;
 
@@ -207,6 +216,12 @@ static void guest_wake(void *ctx, uint64_t user)
 	driver.ready = 1;
 }
 
+static void guest_trace(void *ctx, const struct vmb_trace *what)
+{
+	(void)ctx;
+	snapshot_trace(stdout, "guest", what);
+}
+
 static void guest_open(vmb_handle ch)
 {
 	struct vmb_channel_config cfg = { .size = sizeof cfg, .requests = DEPTH };
@@ -303,7 +318,8 @@ static void guest_driver(unsigned long *todo)
 
 static void guest_start(void)
 {
-	struct vmb_guest_config cfg = { .size = sizeof cfg, .post = guest_post, .signal = guest_signal, .wake = guest_wake };
+	struct vmb_guest_config cfg = { .size = sizeof cfg, .post = guest_post, .signal = guest_signal, .wake = guest_wake,
+					.trace = telling ? guest_trace : NULL };
 	struct vmb_storage need;
 
 	must(vmb_guest_storage(&cfg, &need), "guest storage");
@@ -348,12 +364,13 @@ static void table(const char *end, struct vmb_channel *ch)
 	       (unsigned long long)i.signals_data, (unsigned long long)i.signals_room, (unsigned long long)i.full);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	unsigned long todo = 1000000, total = todo;
 	clock_t start;
 	double seconds;
 
+	telling = argc > 1 && !strcmp(argv[1], "-t");
 	host_start();
 	guest_start();
 	start = clock();
@@ -367,6 +384,10 @@ int main(void)
 	table("host", echo.ch);
 	printf("\n  %d control messages from the guest, %d signals to the host, %d interrupts to the guest\n\n", posts, signals_to_host,
 	       interrupts);
+	printf("What there is of both ends now:\n\n");
+	snapshot_host(stdout, host);
+	snapshot_guest(stdout, guest);
+	printf("\n");
 
 	printf("host    takes the device away\n");
 	must(vmb_host_remove(host, echo.handle), "remove");

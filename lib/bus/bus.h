@@ -58,6 +58,7 @@ struct vmbi_link {
 
 struct vmbi_fifo {
 	uint32_t head, tail;
+	uint32_t count, most; /* members, and how many there were at most */
 };
 
 static inline void vmbi_fifo_append(struct vmbi_fifo *f, struct vmbi_link *links, uint32_t n)
@@ -70,6 +71,8 @@ static inline void vmbi_fifo_append(struct vmbi_fifo *f, struct vmbi_link *links
 	else
 		f->head = n;
 	f->tail = n;
+	if (++f->count > f->most)
+		f->most = f->count;
 }
 
 static inline void vmbi_fifo_remove(struct vmbi_fifo *f, struct vmbi_link *links, uint32_t n)
@@ -86,6 +89,7 @@ static inline void vmbi_fifo_remove(struct vmbi_fifo *f, struct vmbi_link *links
 		links[l->next].prev = l->prev;
 	else
 		f->tail = l->prev;
+	f->count--;
 	*l = (struct vmbi_link){ 0, 0, 0, 0 };
 }
 

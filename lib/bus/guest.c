@@ -49,11 +49,15 @@ static int guest_config(struct vmb_guest_config *to, const struct vmb_guest_conf
 
 	if (!from)
 		return VMB_EINVAL;
-	r = vmbi_struct_in(to, sizeof *to, from, sizeof *to);
+	r = vmbi_struct_in(to, sizeof *to, from, offsetof(struct vmb_guest_config, signal_budget));
 	if (r < 0)
 		return r;
 	if (!to->sint)
 		to->sint = VMBI_SINT;
+	if (!to->signal_budget)
+		to->signal_budget = VMB_SIGNAL_BUDGET;
+	if (!to->signal_ms)
+		to->signal_ms = VMBI_SIGNAL_MS;
 	if (!to->max_channels)
 		to->max_channels = GUEST_CHANNELS;
 	if (to->flags || to->sint > 15 || to->max_channels > VMBI_MAX_CHANNEL_ID || !to->post || !to->signal)
@@ -107,7 +111,9 @@ static struct vmb_guest *guest_carve(struct vmbi_carve *c, const struct vmb_gues
 	GUEST_PART(ids, GUEST_IDS * guest_map_bits(cfg) / 32);
 	GUEST_PART(event_slots, GUEST_IDS * guest_map_bits(cfg) / 32);
 	GUEST_PART(declined, VMBI_FLAG_WORDS);
-	GUEST_PART(keys, cfg->max_channels + 1);
+	GUEST_PART(device_keys, cfg->max_channels + 1);
+	GUEST_PART(device_next, cfg->max_channels + 1);
+	GUEST_PART(devices, guest_map_size(cfg->max_channels) / 2);
 	GUEST_PART(gone, cfg->max_channels);
 	GUEST_PART(gpadl_map, guest_map_size(cfg->max_gpadls));
 	GUEST_PART(post_links, posts);
@@ -156,6 +162,7 @@ int vmb_guest_init(void *mem, size_t bytes, const struct vmb_guest_config *cfg, 
 	g->next_gpadl = VMBI_GUEST_FIRST_GPADL;
 	g->map_bits = guest_map_bits(&own);
 	g->gpadl_mask = guest_map_size(own.max_gpadls) - 1;
+	g->device_mask = guest_map_size(own.max_channels) / 2 - 1;
 	for (uint32_t i = 1; i <= own.max_channels; i++) {
 		g->channels[i].guest = g;
 		g->channels[i].next = i < own.max_channels ? i + 1 : 0;
@@ -203,15 +210,6 @@ int vmb_guest_end(struct vmb_guest *g)
 	return r;
 }
 
-static uint32_t guest_queued(const struct vmb_guest *g)
-{
-	uint32_t n = 0;
-
-	for (uint32_t node = g->post.head; node; node = g->post_links[node].next)
-		n++;
-	return n;
-}
-
 static uint32_t guest_pages(const struct vmb_guest *g)
 {
 	uint32_t n = 0;
@@ -241,7 +239,10 @@ int vmb_guest_info(struct vmb_guest *g, struct vmb_bus_info *out)
 	info.gpadls = g->lists;
 	info.gpadl_pages = guest_pages(g);
 	info.message_vp = g->cfg.message_vp;
-	info.queued = guest_queued(g);
+	info.queued = g->post.count;
+	info.queued_most = g->post.most;
+	info.events = g->events.count;
+	info.events_most = g->events.most;
 	info.messages_in = g->messages_in;
 	info.messages_out = g->messages_out;
 	info.dropped = g->dropped;
@@ -250,5 +251,8 @@ int vmb_guest_info(struct vmb_guest *g, struct vmb_bus_info *out)
 	g->stray_events += VMBI_EXCHANGE32(&g->stray, 0u);
 	info.stray_events = g->stray_events;
 	info.late_answers = g->late_answers;
-	return vmbi_guest_leave(g, vmbi_struct_out(out, &info, sizeof info, sizeof info));
+	info.post_failed = g->post_failed;
+	info.over_budget = g->over_budget;
+	VMBI_MEMCPY(info.fate, g->fates, sizeof info.fate);
+	return vmbi_guest_leave(g, vmbi_struct_out(out, &info, sizeof info, offsetof(struct vmb_bus_info, fate)));
 }

@@ -13,6 +13,7 @@
  *   guest_post.c       messages on their way to the host
  *   guest_event.c      events on their way to the embedder; time
  *   guest_interrupt.c  [any]: event flags, the interrupt page, signals to the host
+ *   guest_watch.c      what a watcher is told, the budgets of signals, the snapshot
  *
  * Everything that can wait for something is a numbered object: the connection, the decliner (which refuses offers that there is
  * no slot for), channels, page lists, and records of handles that are gone. A message or an event is never stored: an object
@@ -30,6 +31,7 @@
 #define VMBI_GUEST_H
 
 #include "bus.h"
+#include "trace.h"
 #include "../protocol/message.h"
 #include "../gpadl/gpadl.h"
 #include "../synic/synic.h"
@@ -41,7 +43,7 @@
 #define VMBI_GUEST_UNLOADABLE 0x80000000u
 
 /* vmb_guest.state: VMB_BUS_*, and after UNLOAD has been queued: */
-#define VMBI_GUEST_UNLOADING 6u
+#define VMBI_GUEST_UNLOADING VMB_BUS_UNLOADING
 
 /* Object numbers. Channels come first, so that a channel's number is its slot. */
 #define VMBI_GUEST_NODE_CONNECTION(g) ((g)->cfg.max_channels + 1)
@@ -132,6 +134,8 @@ struct vmbi_gc { /* one offered channel */
 	uint32_t dedicated;     /* is_dedicated of the offer */
 	uint32_t socket;        /* the connect that it answers, until that is told: EV_HVSOCK instead of EV_OFFER */
 	uint32_t reserved1;
+	uint32_t opens, refused, closes, lost; /* as in vmb_part */
+	uint32_t shown_state, shown_has; /* what a watcher was told last */
 	struct vmb_channel *object;
 	uint8_t user_data[120];
 	struct vmb_offer offer;
@@ -193,6 +197,7 @@ struct vmb_guest {
 	struct vmbi_gc *channels; /* [0] is not used */
 	struct vmb_guest_config cfg;
 	uint32_t stray __attribute__((aligned(64)));
+	uint32_t alarm;         /* some channel's signals are to be looked at */
 
 	/* control's own */
 	struct vmbi_guard guard __attribute__((aligned(64)));
@@ -225,13 +230,17 @@ struct vmb_guest {
 	uint64_t clock_at;      /* 0: from the next poll on */
 	uint64_t retry_at;      /* the same */
 	uint64_t messages_in, messages_out, dropped, refused_quota, post_retries, stray_events, late_answers;
+	uint64_t fates[VMBI_FATES], post_failed, over_budget;
+	uint64_t now;           /* of the last poll */
+	uint32_t fate;          /* of the message at hand */
+	uint32_t reserved;
 
 	uint32_t nodes, lists;  /* how many objects; page lists in use */
 	uint32_t slots_used;    /* highest slot that was ever in use */
 	uint32_t free_slot, last_free_slot, free_gpadl;
 	uint32_t opens;         /* count of OPENs, for their ids */
 	uint32_t next_gpadl;    /* id */
-	uint32_t gpadl_mask;
+	uint32_t gpadl_mask, device_mask;
 	uint32_t arena_words, arena_used, arena_top;
 	uint32_t gone_in, gone_out;
 
@@ -243,7 +252,8 @@ struct vmb_guest {
 	struct vmbi_link *arena_links; /* lists */
 	uint64_t *deadlines;           /* as wait_links; 0: in fresh */
 	uint8_t *marks;                /* as event_links: VMBI_GE_* */
-	uint32_t *keys;                /* of channels: hash of class and instance */
+	uint32_t *device_keys;         /* of channels: hash of class and instance; 0: none */
+	uint32_t *devices, *device_next; /* first channel by that hash, and the next one */
 	uint32_t *declined;            /* bit per channel id */
 	uint32_t *gpadl_map;           /* GPADL id & gpadl_mask -> list */
 	struct vmbi_gg *gpadls;        /* [0] is not used */
@@ -286,6 +296,46 @@ static inline void vmbi_guest_map_set(const struct vmb_guest *g, uint32_t *map, 
 	uint32_t bits = g->map_bits, at = key * bits, *word = &map[at / 32], mask = ((1u << bits) - 1) << at % 32;
 
 	VMBI_STORE32_RELEASE(word, (VMBI_LOAD32_RELAXED(word) & ~mask) | slot << at % 32);
+}
+
+/* ---- guest_watch.c: told only where there is a watcher; so these are asked for by the functions below */
+
+void vmbi_guest_trace_connection(struct vmb_guest *g, uint32_t before);
+void vmbi_guest_trace_message(struct vmb_guest *g, uint32_t point, const uint8_t *msg, uint32_t len, uint32_t fate, uint32_t said);
+void vmbi_guest_trace_channel(struct vmb_guest *g, struct vmbi_gc *c, uint32_t gone);
+void vmbi_guest_trace_gpadl(struct vmb_guest *g, const struct vmbi_gg *d, uint32_t before, uint32_t now);
+/* [any] The signals of some channel are to be looked at. */
+void vmbi_guest_alarm(struct vmb_guest *g);
+/* Look at them, if that is so. */
+void vmbi_guest_watch_signals(struct vmb_guest *g, uint64_t now);
+
+/* The connection's state changes. */
+static inline void vmbi_guest_become(struct vmb_guest *g, uint32_t state)
+{
+	uint32_t before = g->state;
+
+	g->state = state;
+	if (g->cfg.trace && before != state)
+		vmbi_guest_trace_connection(g, before);
+}
+
+/* What the outside may see of a channel has changed. */
+static inline void vmbi_gc_changed(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	if (g->cfg.trace)
+		vmbi_guest_trace_channel(g, c, 0);
+}
+
+static inline void vmbi_gc_become(struct vmb_guest *g, struct vmbi_gc *c, uint32_t state)
+{
+	c->state = state;
+	vmbi_gc_changed(g, c);
+}
+
+static inline void vmbi_gc_flag(struct vmb_guest *g, struct vmbi_gc *c, uint32_t flags)
+{
+	c->flags |= flags;
+	vmbi_gc_changed(g, c);
 }
 
 /* ---- guest_message.c */
@@ -341,6 +391,9 @@ void vmbi_guest_connect_told(struct vmb_guest *g, struct vmbi_gs *s);
 /* The channel of a handle that the embedder was given, or NULL. */
 struct vmbi_gc *vmbi_guest_find(struct vmb_guest *g, vmb_handle ch);
 /* The channel of an id that came from the host, or NULL. */
+/* The channels of a device are found by their class and instance: a hash of them, and a new channel that has it. */
+uint32_t vmbi_guest_device_key(const struct vmb_offer *o);
+void vmbi_guest_device_add(struct vmb_guest *g, uint32_t slot, uint32_t key);
 struct vmbi_gc *vmbi_guest_by_id(struct vmb_guest *g, uint32_t id);
 int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg);
 int vmbi_guest_on_rescind(struct vmb_guest *g, const uint8_t *msg);

@@ -39,8 +39,8 @@ static void guest_connect_none(struct vmb_guest *g)
 	vmbi_guest_clock(g, 0);
 	VMBI_STORE32_RELAXED(&g->scan, 0);
 	VMBI_STORE32_RELAXED(&g->unloadable, 0);
-	g->state = VMB_BUS_NONE;
 	g->features = 0;
+	vmbi_guest_become(g, VMB_BUS_NONE);
 	g->send = 0;
 	g->answer_due = 0;
 	vmbi_guest_requests_end(g);
@@ -153,11 +153,11 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
 	vmbi_guest_clock(g, 0);
 	g->answer_due = 0;
 	g->connection = g->version >= VMB_V5_0 ? selected : VMBI_CONNECTION_LEGACY;
-	g->state = VMB_BUS_CONNECTED;
 	g->leaks = 0;
 	g->features = 0;
 	if (g->version >= VMB_V6_0)
 		g->features = g->cfg.features & vmbi_get32(msg + VMBI_AT(VERSION_RESPONSE, supported_features));
+	vmbi_guest_become(g, VMB_BUS_CONNECTED);
 	guest_connect_monitor(g, msg);
 	VMBI_STORE32_RELAXED(&g->unloadable, g->connection | VMBI_GUEST_UNLOADABLE);
 	VMBI_STORE32_RELAXED(&g->by_page, g->version < VMB_V2_4);
@@ -176,7 +176,7 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
 
 void vmbi_guest_on_all_offers(struct vmb_guest *g)
 {
-	g->state = VMB_BUS_RUNNING;
+	vmbi_guest_become(g, VMB_BUS_RUNNING);
 	g->offers_status = 0;
 	vmbi_guest_connection_mark(g, VMBI_GE_OFFERS_DONE);
 }
@@ -191,7 +191,7 @@ static int guest_connect(struct vmb_guest *g)
 		if (g->cfg.monitor_page[i])
 			VMBI_CLEAR(g->cfg.monitor_page[i], VMB_PAGE);
 	vmbi_guest_unmark(g, VMBI_GUEST_NODE_CONNECTION(g), VMBI_GE_CONNECTED); /* of an attempt before */
-	g->state = VMB_BUS_CONNECTING;
+	vmbi_guest_become(g, VMB_BUS_CONNECTING);
 	g->connect_status = 0;
 	g->version = vmbi_guest_version_below(&g->cfg, UINT32_MAX);
 	g->redirected = g->cfg.vtl == VMBI_REDIRECT_VTL;
@@ -221,7 +221,7 @@ void vmbi_guest_connection_step(struct vmb_guest *g)
 {
 	if (g->state != VMB_BUS_LEAVING || g->live != g->kept)
 		return;
-	g->state = VMBI_GUEST_UNLOADING;
+	vmbi_guest_become(g, VMBI_GUEST_UNLOADING);
 	g->paused = 0; /* UNLOAD ends that, too */
 	VMBI_MEMSET(g->declined, 0, VMBI_FLAG_WORDS * 4); /* UNLOAD releases all */
 	vmbi_guest_connection_send(g, VMBI_MSG_UNLOAD);
@@ -274,7 +274,7 @@ static int guest_connect_leave(struct vmb_guest *g)
 	g->send = 0; /* what was to be asked has lost its sense */
 	g->asking = 0;
 	vmbi_guest_clock(g, 0);
-	g->state = VMB_BUS_LEAVING;
+	vmbi_guest_become(g, VMB_BUS_LEAVING);
 	if (g->paused) /* there is a lot to say first */
 		vmbi_guest_connection_send(g, VMBI_MSG_RESUME);
 	vmbi_guest_abandon_all(g);

@@ -116,7 +116,7 @@ static void guest_event_of_channel(struct vmb_guest *g, struct vmbi_gc *c, uint3
 	switch (mark) {
 	case VMBI_GE_OFFER:
 		ev->kind = VMB_EV_OFFER;
-		c->flags |= VMBI_GC_SEEN;
+		vmbi_gc_flag(g, c, VMBI_GC_SEEN);
 		if (c->socket) {
 			ev->kind = VMB_EV_HVSOCK;
 			ev->user = g->connects[c->socket].user;
@@ -142,7 +142,7 @@ static void guest_event_of_channel(struct vmb_guest *g, struct vmbi_gc *c, uint3
 		ev->kind = VMB_EV_CLOSED;
 		ev->status = c->flags & VMBI_GC_LEAK ? VMB_ELEAK : 0;
 		c->user = 0;
-		c->state = VMBI_GC_IDLE;
+		vmbi_gc_become(g, c, VMBI_GC_IDLE);
 		g->objects--;
 		vmbi_guest_channel_step(g, c);
 	}
@@ -201,11 +201,14 @@ static int guest_event_pull(struct vmb_guest *g, struct vmb_event *ev)
 
 	if (!node)
 		return 0;
-	vmbi_fifo_remove(&g->events, g->event_links, node);
 	mark = g->marks[node] & ~(g->marks[node] - 1u); /* the lowest */
 	g->marks[node] = (uint8_t)(g->marks[node] & ~mark);
-	if (g->marks[node])
-		vmbi_fifo_append(&g->events, g->event_links, node);
+	/* The end of a connection and the beginning of the next are told one after the other: offers stand behind both. */
+	if (!g->marks[node] || node != VMBI_GUEST_NODE_CONNECTION(g) || mark != VMBI_GE_DISCONNECTED) {
+		vmbi_fifo_remove(&g->events, g->event_links, node);
+		if (g->marks[node])
+			vmbi_fifo_append(&g->events, g->event_links, node);
+	}
 	if (node <= g->cfg.max_channels) {
 		guest_event_of_channel(g, &g->channels[node], mark, ev);
 	} else if (node == VMBI_GUEST_NODE_CONNECTION(g)) {
@@ -247,6 +250,8 @@ int vmb_guest_poll(struct vmb_guest *g, uint64_t now, struct vmb_event *ev)
 	r = vmbi_guest_enter(g);
 	if (r < 0)
 		return r;
+	g->now = now;
+	vmbi_guest_watch_signals(g, now);
 	if (now)
 		guest_event_expire(g, now);
 	if (!now || g->retry_at)

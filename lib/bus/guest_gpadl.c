@@ -43,10 +43,16 @@ static void guest_gpadl_pack(struct vmb_guest *g)
 	g->arena_top = top;
 }
 
+static void guest_gpadl_trace(struct vmb_guest *g, const struct vmbi_gg *d, uint32_t before, uint32_t now)
+{
+	if (g->cfg.trace)
+		vmbi_guest_trace_gpadl(g, d, before, now);
+}
+
 /* What a change of state brings with it: a place in the arena while announcing, a wait for an answer, a message to send. */
 static void guest_gpadl_become(struct vmb_guest *g, struct vmbi_gg *d, uint32_t state)
 {
-	uint32_t k = vmbi_gg_index(g, d), node = VMBI_GUEST_NODE_GPADL(g, k);
+	uint32_t k = vmbi_gg_index(g, d), node = VMBI_GUEST_NODE_GPADL(g, k), before = d->state;
 
 	if (d->state == VMBI_GG_ANNOUNCE) {
 		vmbi_fifo_remove(&g->arena_order, g->arena_links, k);
@@ -55,6 +61,7 @@ static void guest_gpadl_become(struct vmb_guest *g, struct vmbi_gg *d, uint32_t 
 	vmbi_guest_unwait(g, node);
 	d->flags &= ~VMBI_GG_MAYBE;
 	d->state = state;
+	guest_gpadl_trace(g, d, before, state);
 	if (state == VMBI_GG_CREATE || state == VMBI_GG_TEARING)
 		vmbi_guest_wait(g, node);
 	else if (state == VMBI_GG_TEARDOWN)
@@ -88,6 +95,7 @@ struct vmbi_gg *vmbi_guest_gpadl_new(struct vmb_guest *g, struct vmbi_gc *c, uin
 	g->arena_used += count;
 	vmbi_fifo_append(&g->arena_order, g->arena_links, k);
 	vmbi_guest_queue(g, VMBI_GUEST_NODE_GPADL(g, k));
+	guest_gpadl_trace(g, d, VMBI_GG_FREE, VMBI_GG_ANNOUNCE);
 	return d;
 }
 
@@ -107,6 +115,7 @@ static void guest_gpadl_free(struct vmb_guest *g, struct vmbi_gg *d)
 		c->ring = 0;
 	g->gpadl_map[d->id & g->gpadl_mask] = 0;
 	g->lists--;
+	guest_gpadl_trace(g, d, d->state, VMBI_GG_FREE);
 	*d = (struct vmbi_gg){ .next = g->free_gpadl };
 	g->free_gpadl = k;
 }

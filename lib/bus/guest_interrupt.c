@@ -23,6 +23,8 @@ static void guest_interrupt_channel(struct vmb_guest *g, uint32_t flag)
 		return;
 	}
 	if (vmbi_gate_enter(&c->gate) && c->flag == flag) {
+		if (vmbi_signals_arrive(&c->object->signals))
+			vmbi_guest_alarm(g);
 		if (g->cfg.wake)
 			g->cfg.wake(g->cfg.ctx, c->user);
 	} else {
@@ -32,38 +34,45 @@ static void guest_interrupt_channel(struct vmb_guest *g, uint32_t flag)
 		VMBI_POKE(&g->cfg);
 }
 
-static void guest_interrupt_word(struct vmb_guest *g, void *flags, uint32_t w)
+/* 1: flag 0 was set, which is no channel. */
+static uint32_t guest_interrupt_word(struct vmb_guest *g, void *flags, uint32_t w)
 {
-	uint32_t bits = vmbi_flags_take(flags, w);
+	uint32_t bits = vmbi_flags_take(flags, w), zero = w ? 0 : bits & 1;
 
-	for (uint32_t id = w * 32; bits; id++, bits >>= 1)
-		if (bits & 1)
-			guest_interrupt_channel(g, id);
+	for (bits -= zero; bits; bits &= bits - 1)
+		guest_interrupt_channel(g, w * 32 + vmbi_flags_lowest(bits));
+	return zero;
+}
+
+static uint32_t guest_interrupt_words(struct vmb_guest *g, void *flags, uint32_t words)
+{
+	uint32_t zero = 0;
+
+	for (uint32_t eight = 0; (eight = vmbi_flags_eight(flags, eight, words)) < words; eight += 8) {
+		for (uint32_t w = eight; w < eight + 8 && w < words; w += 2) {
+			uint64_t two = vmbi_flags_two(flags, w);
+
+			if (two & UINT32_MAX)
+				zero |= guest_interrupt_word(g, flags, w);
+			if (two >> 32 && w + 1 < words)
+				(void)guest_interrupt_word(g, flags, w + 1);
+		}
+	}
+	return zero;
 }
 
 int vmb_guest_interrupt(struct vmb_guest *g, void *flags, const void *slot)
 {
-	uint32_t words, by_page = 0, bits;
+	uint32_t words, zero;
 
 	if (!g || !flags || !slot)
 		return VMB_EINVAL;
 	words = VMBI_LOAD32_ACQUIRE(&g->scan);
-	if (words) {
-		bits = vmbi_flags_take(flags, 0);
-		if (bits & 1) { /* flag 0 is no channel: below 2.4 it says, look at the page */
-			by_page = VMBI_LOAD32_RELAXED(&g->by_page);
-			if (!by_page)
-				guest_interrupt_stray(g);
-			bits &= ~1u;
-		}
-		for (uint32_t id = 0; bits; id++, bits >>= 1)
-			if (bits & 1)
-				guest_interrupt_channel(g, id);
-	}
-	for (uint32_t w = 1; w < words; w++)
-		guest_interrupt_word(g, flags, w);
-	for (uint32_t w = 0; by_page && w < words; w++)
-		guest_interrupt_word(g, g->cfg.interrupt_page, w);
+	zero = guest_interrupt_words(g, flags, words);
+	if (zero && VMBI_LOAD32_RELAXED(&g->by_page)) /* below 2.4 flag 0 says, look at the page */
+		zero = guest_interrupt_words(g, g->cfg.interrupt_page, words);
+	if (zero)
+		guest_interrupt_stray(g);
 	if (!vmbi_slot_busy(slot))
 		return 0;
 	VMBI_POKE(&g->cfg);
@@ -75,6 +84,8 @@ void vmbi_guest_signal_host(void *ctx)
 	const struct vmbi_gc *c = ctx;
 	const struct vmb_guest_config *cfg = &c->guest->cfg;
 
+	if (VMBI_LOAD32_RELAXED(&c->object->signals.look))
+		vmbi_guest_alarm(c->guest);
 	if (c->signal_monitor) {
 		vmbi_monitor_set(c->monitor_page, c->signal_monitor - 1);
 		return;

@@ -88,23 +88,45 @@ static int guest_message_handle(struct vmb_guest *g, uint32_t type, const uint8_
 	}
 }
 
+/* Of a message that was for nobody. */
+static uint32_t guest_message_nobodys(uint32_t type)
+{
+	if (guest_message_is_answer(type))
+		return VMB_FATE_LATE;
+	if (type == VMBI_MSG_OFFER_CHANNEL)
+		return VMB_FATE_VALUE;
+	return type == VMBI_MSG_RESCIND_CHANNEL_OFFER ? VMB_FATE_UNKNOWN : VMB_FATE_STATE;
+}
+
+/* Act on it: VMB_FATE_*. */
+static uint32_t guest_message_act(struct vmb_guest *g, const uint8_t *msg, uint32_t len)
+{
+	uint32_t version = g->state == VMB_BUS_NONE ? 0 : g->version, type;
+	uint32_t features = g->state == VMB_BUS_CONNECTING ? g->cfg.features : g->features;
+	int r = vmb_message_check(msg, len, version, features, 0);
+
+	if (r < 0)
+		return vmbi_fate_of(r, version);
+	type = vmbi_get32(msg);
+	if (!(guest_message_when[type] & guest_message_state[g->state]))
+		return VMB_FATE_STATE;
+	g->fate = VMB_FATE_TAKEN;
+	return guest_message_handle(g, type, msg) ? g->fate : guest_message_nobodys(type);
+}
+
 /* msg is a copy, of VMB_MESSAGE_MAX bytes: the checked length is what may be read of it. */
 void vmbi_guest_receive(struct vmb_guest *g, const uint8_t *msg, uint32_t len)
 {
-	uint32_t type;
-	uint32_t version = g->state == VMB_BUS_NONE ? 0 : g->version;
-	uint32_t features = g->state == VMB_BUS_CONNECTING ? g->cfg.features : g->features;
+	uint32_t state = g->state, fate = guest_message_act(g, msg, len);
 
 	g->messages_in++;
-	if (vmb_message_check(msg, len, version, features, 0) < 0) {
+	g->fates[fate]++;
+	if (fate == VMB_FATE_LATE)
+		g->late_answers++;
+	else if (fate >= VMB_FATE_MALFORMED && fate <= VMB_FATE_VALUE)
 		g->dropped++;
-		return;
-	}
-	type = vmbi_get32(msg);
-	if (!(guest_message_when[type] & guest_message_state[g->state]))
-		g->dropped++;
-	else if (!guest_message_handle(g, type, msg))
-		guest_message_is_answer(type) ? g->late_answers++ : g->dropped++;
+	if (g->cfg.trace)
+		vmbi_guest_trace_message(g, VMB_TRACE_MESSAGE_IN, msg, len, fate, state);
 }
 
 int vmb_guest_slot(struct vmb_guest *g, void *slot)

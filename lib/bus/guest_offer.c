@@ -28,7 +28,7 @@ struct vmbi_gc *vmbi_guest_by_id(struct vmb_guest *g, uint32_t id)
 }
 
 /* Not 0. */
-static uint32_t guest_offer_key(const struct vmb_offer *o)
+uint32_t vmbi_guest_device_key(const struct vmb_offer *o)
 {
 	uint32_t key = 0;
 
@@ -43,15 +43,34 @@ static uint32_t guest_offer_key(const struct vmb_offer *o)
 static const struct vmbi_gc *guest_offer_same(const struct vmb_guest *g, const struct vmb_offer *o, uint32_t key,
 					      uint32_t subchannel)
 {
-	for (uint32_t i = 1; i <= g->slots_used; i++) {
+	for (uint32_t i = g->devices[key >> 1 & g->device_mask]; i; i = g->device_next[i]) {
 		const struct vmbi_gc *c = &g->channels[i];
 
-		if (g->keys[i] == key && !(c->flags & (VMBI_GC_RESCINDED | VMBI_GC_RELEASED)) &&
+		if (g->device_keys[i] == key && !(c->flags & (VMBI_GC_RESCINDED | VMBI_GC_RELEASED)) &&
 		    c->offer.subchannel == subchannel && !VMBI_MEMCMP(&c->offer.class_id, &o->class_id, 16) &&
 		    !VMBI_MEMCMP(&c->offer.instance, &o->instance, 16))
 			return c;
 	}
 	return NULL;
+}
+
+void vmbi_guest_device_add(struct vmb_guest *g, uint32_t slot, uint32_t key)
+{
+	uint32_t *first = &g->devices[key >> 1 & g->device_mask];
+
+	g->device_keys[slot] = key;
+	g->device_next[slot] = *first;
+	*first = slot;
+}
+
+static void guest_offer_device_drop(struct vmb_guest *g, uint32_t slot)
+{
+	uint32_t *link = &g->devices[g->device_keys[slot] >> 1 & g->device_mask];
+
+	while (*link != slot)
+		link = &g->device_next[*link];
+	*link = g->device_next[slot];
+	g->device_keys[slot] = 0;
 }
 
 /* ---- offers that are not taken */
@@ -135,10 +154,13 @@ static struct vmbi_gc *guest_offer_slot(struct vmb_guest *g, const struct vmb_of
 	if (slot > g->slots_used)
 		g->slots_used = slot;
 	g->live++;
-	g->keys[slot] = key;
+	vmbi_guest_device_add(g, slot, key);
 	c->id = id;
 	c->generation++;
 	c->offer = *o;
+	c->opens = c->refused = c->closes = c->lost = 0;
+	c->shown_state = c->shown_has = 0;
+	vmbi_gc_changed(g, c);
 	vmbi_guest_map_set(g, g->ids, id, slot);
 	if (g->scan < id / 32 + 1)
 		VMBI_STORE32_RELEASE(&g->scan, id / 32 + 1);
@@ -168,13 +190,14 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 		vmbi_guest_forget(g, c); /* it was released: our message did arrive. control-plane.md 12.3 */
 	else if (c)
 		return 0;
-	key = guest_offer_key(&o);
+	key = vmbi_guest_device_key(&o);
 	if (!guest_offer_is_sound(g, &o, key)) {
 		guest_offer_decline(g, id);
 		return 0;
 	}
 	if (!g->free_slot) {
 		g->refused_quota++;
+		g->fate = VMB_FATE_QUOTA;
 		guest_offer_decline(g, id);
 		return 1;
 	}
@@ -190,7 +213,7 @@ static void guest_offer_hide(struct vmb_guest *g, struct vmbi_gc *c)
 {
 	vmbi_guest_unmark(g, vmbi_gc_slot(g, c), VMBI_GE_OFFER);
 	vmbi_guest_connect_lost(g, c->socket);
-	c->flags |= VMBI_GC_RELEASED;
+	vmbi_gc_flag(g, c, VMBI_GC_RELEASED);
 	vmbi_guest_settle(g, c);
 }
 
@@ -204,7 +227,7 @@ int vmbi_guest_on_rescind(struct vmb_guest *g, const uint8_t *msg)
 		vmbi_guest_unwait(g, vmbi_gc_slot(g, c));
 	/* An OPEN is not answered any more, and the host is off the ring. control-plane.md 10.1, 12.2 */
 	c->flags &= ~(VMBI_GC_OPEN_OUT | VMBI_GC_OPEN_LOST | VMBI_GC_HOST_OPEN | VMBI_GC_CLOSE_FAILED | VMBI_GC_CLOSE_OUT);
-	c->flags |= VMBI_GC_RESCINDED;
+	vmbi_gc_flag(g, c, VMBI_GC_RESCINDED);
 	if (vmbi_guest_is_open_message(c->send) || vmbi_guest_is_close_message(c->send))
 		c->send = 0;
 	if (!(c->flags & VMBI_GC_SEEN)) {
@@ -258,9 +281,11 @@ void vmbi_guest_forget(struct vmb_guest *g, struct vmbi_gc *c)
 			g->gone_in = 0;
 	}
 	vmbi_guest_gpadls_forget(g, c);
+	if (g->cfg.trace)
+		vmbi_guest_trace_channel(g, c, 1);
 	if (vmbi_guest_map_get(g, g->ids, c->id) == slot) /* else it is another one's already */
 		vmbi_guest_map_set(g, g->ids, c->id, 0);
-	g->keys[slot] = 0;
+	guest_offer_device_drop(g, slot);
 	g->live--;
 	if (c->flags & VMBI_GC_KEPT)
 		g->kept--;
@@ -290,7 +315,7 @@ int vmb_guest_release(struct vmb_guest *g, vmb_handle ch)
 		return vmbi_guest_leave(g, VMB_EHANDLE);
 	if (c->flags & VMBI_GC_RELEASED)
 		return vmbi_guest_leave(g, VMB_ESTATE);
-	c->flags |= VMBI_GC_RELEASED;
+	vmbi_gc_flag(g, c, VMBI_GC_RELEASED);
 	vmbi_guest_unmark(g, vmbi_gc_slot(g, c), VMBI_GE_OPENED | VMBI_GE_TARGET | VMBI_GE_RESCINDED);
 	vmbi_guest_gpadls_released(g, c);
 	if (g->version < VMB_V4_0) /* device lists go before CLOSE there, after it later: gpadl.md 7.6 */

@@ -150,8 +150,9 @@ static int guest_open(struct vmb_guest *g, struct vmbi_gc *c, void *mem, size_t 
 	VMBI_MEMCPY(c->user_data, open.user_data, sizeof c->user_data);
 	guest_open_route(g, c, &open);
 	guest_open_claim(g, c, &open);
+	vmbi_gc_become(g, c, VMBI_GC_CREATING);
 	guest_open_announce(g, c, &open);
-	c->state = VMBI_GC_CREATING;
+	vmbi_signals_watch(&c->object->signals, g->now, g->cfg.signal_budget);
 	g->objects++;
 	*out = c->object;
 	return 0;
@@ -182,7 +183,8 @@ static void guest_open_fail(struct vmb_guest *g, struct vmbi_gc *c, int32_t stat
 {
 	if (c->state != VMBI_GC_CREATING && c->state != VMBI_GC_OPENING)
 		return;
-	c->state = VMBI_GC_FAILED;
+	c->refused++;
+	vmbi_gc_become(g, c, VMBI_GC_FAILED);
 	c->open_status = status;
 	c->open_said = said;
 	if (vmbi_guest_is_open_message(c->send) && !(c->flags & VMBI_GC_OPEN_OUT))
@@ -198,7 +200,7 @@ void vmbi_guest_ring_created(struct vmb_guest *g, struct vmbi_gc *c, int32_t sta
 	if (status) {
 		guest_open_fail(g, c, status, said);
 	} else if (c->state == VMBI_GC_CREATING) {
-		c->state = VMBI_GC_OPENING;
+		vmbi_gc_become(g, c, VMBI_GC_OPENING);
 		c->open_id = g->opens++ << VMBI_SLOT_BITS | c->id; /* the slot bits hold any channel id */
 		c->send = VMBI_MSG_OPEN_CHANNEL;
 		if (c->flags & VMBI_GC_RESERVED) {
@@ -224,7 +226,7 @@ void vmbi_guest_abandon(struct vmb_guest *g, struct vmbi_gc *c)
 {
 	if (c->flags & VMBI_GC_ABANDONED)
 		return;
-	c->flags |= VMBI_GC_ABANDONED;
+	vmbi_gc_flag(g, c, VMBI_GC_ABANDONED);
 	guest_open_target_event(g, c, VMB_ERESCINDED, 0);
 	if (c->send == VMBI_MSG_MODIFY_CHANNEL && !(c->flags & VMBI_GC_MODIFY_OUT))
 		c->send = 0;
@@ -236,6 +238,7 @@ void vmbi_guest_abandon(struct vmb_guest *g, struct vmbi_gc *c)
 		guest_open_fail(g, c, VMB_ERESCINDED, 0);
 		return;
 	}
+	c->lost++;
 	vmbi_channel_stop(c->object);
 	if (g->cfg.wake)
 		g->cfg.wake(g->cfg.ctx, c->user);
@@ -254,7 +257,8 @@ void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c)
 	if ((vmbi_guest_is_open_message(c->send) && !(c->flags & VMBI_GC_OPEN_OUT)) ||
 	    (c->send == VMBI_MSG_MODIFY_CHANNEL && !(c->flags & VMBI_GC_MODIFY_OUT)))
 		c->send = 0;
-	c->state = VMBI_GC_CLOSING;
+	c->closes += c->state == VMBI_GC_OPEN && !(c->flags & VMBI_GC_ABANDONED);
+	vmbi_gc_become(g, c, VMBI_GC_CLOSING);
 	if (!vmbi_gate_close(&c->gate))
 		vmbi_fifo_append(&g->draining, g->drain_links, slot);
 	vmbi_guest_channel_step(g, c);
@@ -332,7 +336,7 @@ void vmbi_guest_channel_step(struct vmb_guest *g, struct vmbi_gc *c)
 	if (c->state != VMBI_GC_CLOSING) {
 		guest_open_clean_up(g, c);
 	} else if (guest_open_closing(g, c)) {
-		c->state = VMBI_GC_CLOSED;
+		vmbi_gc_become(g, c, VMBI_GC_CLOSED);
 		guest_open_unclaim(g, c);
 		vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_CLOSED);
 	}
@@ -482,7 +486,8 @@ int vmbi_guest_on_opened(struct vmb_guest *g, const uint8_t *msg)
 	if (status) {
 		guest_open_fail(g, c, VMB_EREFUSED, status);
 	} else if (c->state == VMBI_GC_OPENING) {
-		c->state = VMBI_GC_OPEN;
+		c->opens++;
+		vmbi_gc_become(g, c, VMBI_GC_OPEN);
 		c->open_status = 0;
 		c->open_said = 0;
 		vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OPENED);
@@ -543,7 +548,7 @@ int vmbi_guest_on_reserved_closed(struct vmb_guest *g, const uint8_t *msg)
 	if (c->send == VMBI_MSG_CLOSE_RESERVED_CHANNEL)
 		c->send = 0;
 	if (c->flags & VMBI_GC_KEPT) {
-		c->flags |= VMBI_GC_RESCINDED;
+		vmbi_gc_flag(g, c, VMBI_GC_RESCINDED);
 		vmbi_guest_map_set(g, g->ids, id, 0); /* it may be offered at once */
 		vmbi_guest_gpadls_rescinded(g, c);
 		vmbi_guest_abandon(g, c);
@@ -558,7 +563,7 @@ int vmbi_guest_keep(struct vmb_guest *g, struct vmbi_gc *c)
 		return 1;
 	if (!(c->flags & VMBI_GC_RESERVED) || c->state != VMBI_GC_OPEN || c->flags & VMBI_GC_ABANDONED)
 		return 0;
-	c->flags |= VMBI_GC_KEPT;
+	vmbi_gc_flag(g, c, VMBI_GC_KEPT);
 	g->kept++;
 	return 1;
 }

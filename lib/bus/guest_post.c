@@ -84,6 +84,13 @@ static uint32_t guest_post_turn(const struct vmb_guest *g)
 	return g->post.head;
 }
 
+static uint32_t guest_post_fate(int status, int again)
+{
+	if (again)
+		return VMB_FATE_AGAIN;
+	return status == VMB_HV_SUCCESS ? VMB_FATE_TAKEN : VMB_FATE_LOST;
+}
+
 void vmbi_guest_post(struct vmb_guest *g)
 {
 	uint8_t msg[VMB_MESSAGE_MAX];
@@ -91,14 +98,17 @@ void vmbi_guest_post(struct vmb_guest *g)
 
 	while (!g->held && (node = guest_post_turn(g)) != 0) {
 		uint32_t connection, len = guest_post_message(g, node, msg, &connection);
-		int status;
+		int status, again;
 
 		if (!len) { /* it has lost its sense meanwhile */
 			guest_post_done(g, node);
 			continue;
 		}
 		status = g->cfg.post(g->cfg.ctx, connection, msg, len);
-		if (vmbi_guest_is_busy(status, vmbi_get32(msg)) && ++g->tries < VMBI_GUEST_TRIES) {
+		again = vmbi_guest_is_busy(status, vmbi_get32(msg)) && ++g->tries < VMBI_GUEST_TRIES;
+		if (g->cfg.trace)
+			vmbi_guest_trace_message(g, VMB_TRACE_MESSAGE_OUT, msg, len, guest_post_fate(status, again), (uint32_t)status);
+		if (again) {
 			g->post_retries++;
 			g->held = 1;
 			g->retry_at = 0;
@@ -112,6 +122,7 @@ void vmbi_guest_post(struct vmb_guest *g)
 			g->messages_out++;
 			guest_post_outcome(g, node, VMBI_GUEST_SENT, 0);
 		} else {
+			g->post_failed++;
 			guest_post_outcome(g, node, VMBI_GUEST_FAILED, (uint32_t)status);
 		}
 	}

@@ -35,7 +35,7 @@ static int host_config(struct vmb_host_config *c, const struct vmb_host_config *
 
 	if (!from)
 		return VMB_EINVAL;
-	r = vmbi_struct_in(c, sizeof *c, from, sizeof *c);
+	r = vmbi_struct_in(c, sizeof *c, from, offsetof(struct vmb_host_config, signal_budget));
 	if (r)
 		return r;
 	c->first_channel_id = host_default(c->first_channel_id, 1);
@@ -46,6 +46,8 @@ static int host_config(struct vmb_host_config *c, const struct vmb_host_config *
 	c->max_messages = host_default(c->max_messages, c->max_channels + 64);
 	c->monitor_latency = host_default(c->monitor_latency, 1000);
 	c->hvsock_ms = host_default(c->hvsock_ms, 5000);
+	c->signal_budget = host_default(c->signal_budget, VMB_SIGNAL_BUDGET);
+	c->signal_ms = host_default(c->signal_ms, VMBI_SIGNAL_MS);
 	if (!c->message || !c->interrupt || !c->wake || !c->map != !c->unmap || c->reserved)
 		return VMB_EINVAL;
 	if (c->flags & ~(VMB_HOST_MONITOR | VMB_HOST_REDIRECT | VMB_HOST_TRUSTED) || c->vtl > 15 || c->monitor_latency > 0xffff)
@@ -86,14 +88,20 @@ static uint32_t host_connects(const struct vmb_host_config *c)
 	return c->max_hvsock + 4;
 }
 
-/* Entries of the table of chosen connection ids: a power of two, more than twice as many as channels. */
+/* Entries of a hash table: a power of two, more than n. */
+static uint32_t host_table(uint32_t n)
+{
+	uint32_t entries = 4;
+
+	while (entries <= n)
+		entries *= 2;
+	return entries;
+}
+
+/* Of chosen connection ids: half of it is always free. */
 static uint32_t host_ports(const struct vmb_host_config *c)
 {
-	uint32_t n = 4;
-
-	while (n <= 2 * c->max_channels)
-		n *= 2;
-	return n;
+	return host_table(2 * c->max_channels);
 }
 
 /* The one layout, used to compute (base NULL) and to carve. */
@@ -104,8 +112,8 @@ static void host_carve(struct vmbi_carve *carve, const struct vmb_host_config *c
 	uint64_t connects = (uint64_t)host_connects(c) + 1;
 	struct vmb_host *h = vmbi_carve(carve, 1, sizeof *h);
 	uint64_t first = carve->used;
-	uint32_t *route = vmbi_carve(carve, VMBI_HOST_IDS, sizeof *route);
-	uint32_t *ports = vmbi_carve(carve, host_ports(c), sizeof *ports);
+	uint64_t devices = host_table(c->max_channels);
+	uint32_t *route = vmbi_carve(carve, VMBI_HOST_IDS + host_ports(c) + devices + slots, sizeof *route); /* and three more tables */
 	struct vmbi_hc *ch = vmbi_carve(carve, slots, sizeof *ch);
 	struct vmbi_link *out_links = vmbi_carve(carve, slots + connects + replies, sizeof *out_links);
 	struct vmbi_link *event_links = vmbi_carve(carve, slots + c->max_gpadls + connects + 1, sizeof *event_links);
@@ -122,8 +130,11 @@ static void host_carve(struct vmbi_carve *carve, const struct vmb_host_config *c
 	VMBI_MEMSET(h, 0, sizeof *h);
 	VMBI_MEMSET(carve->base + (size_t)first, 0, (size_t)(after - first));
 	h->route = route;
-	h->ports = ports;
+	h->ports = h->route + VMBI_HOST_IDS;
 	h->port_mask = host_ports(c) - 1;
+	h->devices = h->ports + host_ports(c);
+	h->device_mask = (uint32_t)devices - 1;
+	h->sorted = h->devices + devices;
 	h->ch = ch;
 	h->out_links = out_links;
 	h->event_links = event_links;
@@ -160,7 +171,7 @@ static void host_slots(struct vmb_host *h)
 		c->host = h;
 		c->slot = i;
 		c->generation = 1;
-		c->next_sorted = h->free_slot;
+		c->next_free = h->free_slot;
 		h->free_slot = i;
 	}
 }
@@ -275,6 +286,9 @@ int vmb_host_info(struct vmb_host *h, struct vmb_bus_info *out)
 	vmbi_gpadls_count(h->store, &i.gpadls, &i.gpadl_pages);
 	i.message_vp = h->message_vp;
 	i.queued = h->queued;
+	i.queued_most = h->out.most;
+	i.events = h->events.count;
+	i.events_most = h->events.most;
 	i.messages_in = h->messages_in;
 	i.messages_out = h->messages_out;
 	i.dropped = h->dropped;
@@ -287,7 +301,10 @@ int vmb_host_info(struct vmb_host *h, struct vmb_bus_info *out)
 	i.client_id = h->client_id;
 	i.paused = h->paused;
 	i.trusted = h->trusted;
-	r = vmbi_struct_out(out, &i, sizeof i, sizeof i);
+	i.post_failed = h->post_failed;
+	i.over_budget = h->over_budget;
+	VMBI_MEMCPY(i.fate, h->fates, sizeof i.fate);
+	r = vmbi_struct_out(out, &i, sizeof i, offsetof(struct vmb_bus_info, fate));
 	vmbi_guard_leave(&h->guard);
 	return r;
 }

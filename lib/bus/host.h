@@ -18,6 +18,7 @@
  *   host_reserved.c reserved channels
  *   host_hvsock.c   connects of the guest, and the time that it has to open what they lead to
  *   host_event.c    events on their way to the embedder
+ *   host_watch.c    what a watcher is told, the budgets of signals, the snapshot
  *
  * A slot is one offer, from vmb_host_offer to its EV_GONE, and has two states that move by themselves: `state`, what the guest
  * knows of it (control-plane.md 17.2), and `dev`, what the device has of it. The guest's side never waits for the device but in
@@ -33,6 +34,7 @@
 #define VMBI_HOST_H
 
 #include "bus.h"
+#include "trace.h"
 #include "../protocol/message.h"
 #include "../gpadl/gpadl.h"
 #include "../synic/synic.h"
@@ -123,11 +125,14 @@ struct vmbi_hc {
 	uint32_t first_sub, next_sub, prev_sub;
 	uint32_t live_subs;   /* of a primary: subchannels that the guest knows and that are not rescinded */
 	uint32_t counted;     /* of a subchannel: is in its primary's live_subs */
-	uint32_t next_sorted, prev_sorted;
+	uint32_t next_free;   /* of a free slot */
+	uint32_t next_device; /* with the same hash of class and instance */
 	uint64_t token;       /* of the question that was given out; 0: none */
 	uint64_t offered_in;  /* number of the connection that was told of it */
 	uint64_t deadline;    /* an hvsock channel must be opened by then; 0: not in `unopened` */
 	int32_t gone_status;
+	uint32_t opens, refused, closes, lost; /* as in vmb_part */
+	uint32_t shown_state, shown_has; /* what a watcher was told last */
 	uint32_t reserved1;
 	struct vmb_channel *channel;
 	struct vmb_cursor tx_at, rx_at; /* where a detached one stood */
@@ -193,12 +198,14 @@ struct vmb_host {
 	struct vmbi_gate page_gate;
 	uint32_t poked;      /* somebody was the last one out of a gate that is watched */
 	uint32_t stray;
-	uint32_t reserved;
+	uint32_t alarm;      /* some channel's signals are to be looked at */
 	uint8_t *page;       /* the interrupt page, while mapped */
 	uint32_t *route;     /* channel id -> slot | VMBI_HOST_KNOWN */
 	uint32_t *ports;     /* hash table of slots with a connection id of their own; between threads */
 	uint32_t port_mask;
-	uint32_t reserved1;
+	uint32_t device_mask;
+	uint32_t *devices;   /* control's: hash table of slots by class and instance: vmbi_hc.next_device */
+	uint32_t *sorted;    /* control's: slots of the offers in their order */
 	struct vmbi_host_monitor monitor;
 	struct vmbi_hc *ch;  /* [0] is not used */
 	struct vmb_host_config cfg;
@@ -216,13 +223,17 @@ struct vmb_host {
 	uint32_t free_slot, free_reply, free_connect;
 	uint32_t connects;   /* records of connects: some more than may wait, for refusals on their way */
 	uint32_t lowest_id;  /* all ids from the first one up to here are taken */
-	uint32_t sorted;     /* first of the offers in order */
+	uint32_t sorted_used; /* offers in `sorted` */
 	uint32_t page_mapped;
 	uint64_t page_gpa;
 	uint64_t tokens;
 	uint64_t connections; /* how many there were */
 	uint64_t connection, told; /* number of the one that is, and of the one that the embedder knows of; 0: none */
 	uint64_t messages_in, messages_out, dropped, refused_quota, post_retries, late_answers;
+	uint64_t fates[VMBI_FATES], post_failed, over_budget;
+	uint64_t now;        /* of the last poll */
+	uint32_t fate;       /* of the message at hand */
+	uint32_t reserved;
 	uint32_t trusted;    /* the connection is */
 	uint32_t paused;
 	uint32_t pause_node; /* the queued PAUSE_RESPONSE: what stands behind it waits */
@@ -261,6 +272,57 @@ struct vmbi_hc *vmbi_host_find(struct vmb_host *h, vmb_handle ch);
  * connection's, now or, of a reserved channel, earlier. */
 struct vmbi_hc *vmbi_host_known(struct vmb_host *h, uint32_t id);
 struct vmbi_hc *vmbi_host_named(struct vmb_host *h, uint32_t id);
+
+/* ---- host_watch.c: told only where there is a watcher; so these are asked for by the functions below */
+
+void vmbi_host_trace_connection(struct vmb_host *h, uint32_t before);
+void vmbi_host_trace_message(struct vmb_host *h, uint32_t point, const uint8_t *msg, uint32_t len, uint32_t fate, uint32_t said);
+void vmbi_host_trace_channel(struct vmb_host *h, struct vmbi_hc *c);
+void vmbi_host_trace_device(struct vmb_host *h, const struct vmbi_hc *c, uint32_t before);
+void vmbi_host_trace_gpadl(struct vmb_host *h, uint32_t slot, uint32_t id, uint32_t before, uint32_t now, uint32_t words, uint32_t ranges);
+/* [any] The signals of some channel are to be looked at. */
+void vmbi_host_alarm(struct vmb_host *h);
+/* Look at them, if that is so. */
+void vmbi_host_watch_signals(struct vmb_host *h, uint64_t now);
+
+/* The connection's state changes. */
+static inline void vmbi_host_become(struct vmb_host *h, uint32_t state)
+{
+	uint32_t before = h->state;
+
+	h->state = state;
+	if (h->cfg.trace)
+		vmbi_host_trace_connection(h, before);
+}
+
+/* What the outside may see of a channel has changed. */
+static inline void vmbi_hc_changed(struct vmb_host *h, struct vmbi_hc *c)
+{
+	if (h->cfg.trace)
+		vmbi_host_trace_channel(h, c);
+}
+
+static inline void vmbi_hc_become(struct vmb_host *h, struct vmbi_hc *c, uint32_t state)
+{
+	c->state = state;
+	vmbi_hc_changed(h, c);
+}
+
+static inline void vmbi_hc_device(struct vmb_host *h, struct vmbi_hc *c, uint32_t dev)
+{
+	uint32_t before = c->dev;
+
+	c->dev = dev;
+	if (h->cfg.trace)
+		vmbi_host_trace_device(h, c, before);
+}
+
+/* The message at hand is dropped, and why. */
+static inline void vmbi_host_drop(struct vmb_host *h, uint32_t fate)
+{
+	h->dropped++;
+	h->fate = fate;
+}
 
 static inline int vmbi_hc_is_served(const struct vmbi_hc *c)
 {
@@ -308,7 +370,7 @@ void vmbi_host_request_offers(struct vmb_host *h);
 /* Offer it, should there be a guest that may hear of it now, and its subchannels. */
 void vmbi_host_offer_now(struct vmb_host *h, struct vmbi_hc *c);
 /* Out of the order of offers: it will be offered no more. */
-void vmbi_host_unsort(struct vmb_host *h, struct vmbi_hc *c);
+void vmbi_host_unsort(struct vmb_host *h, const struct vmbi_hc *c);
 /* The id is no longer the guest's: it is the heir's, or stays claimed for a device that asked for it, or is free. */
 void vmbi_host_drop_id(struct vmb_host *h, struct vmbi_hc *c);
 /* A removed device claims no id beyond the one that the guest knows. */
@@ -378,6 +440,8 @@ void vmbi_host_gpadl_teardown(struct vmb_host *h, const uint8_t *msg);
 void vmbi_host_gpadl_unuse(struct vmb_host *h, uint32_t ref);
 /* Ask for everything that is held of this channel. */
 void vmbi_host_gpadl_ask(struct vmb_host *h, const struct vmbi_hc *c);
+/* Those of which bodies are missing are forgotten. */
+void vmbi_host_gpadl_purge(struct vmb_host *h, const struct vmbi_hc *c);
 /* The guest gave up the channel: all its lists leave, unanswered. */
 void vmbi_host_gpadl_drop(struct vmb_host *h, const struct vmbi_hc *c);
 /* The answer to EV_GPADL_DOWN: 0 or VMB_ENOENT. */

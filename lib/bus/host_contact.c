@@ -24,7 +24,7 @@ static void contact_leave(struct vmb_host *h, uint32_t action)
 	h->paused = 0;
 	h->monitor.swapping = 0;
 	vmbi_hvsock_leave(h);
-	h->state = action == VMBI_ACTION_RESET ? VMB_BUS_RESETTING : VMB_BUS_LEAVING;
+	vmbi_host_become(h, action == VMBI_ACTION_RESET ? VMB_BUS_RESETTING : VMB_BUS_LEAVING);
 	vmbi_hq_clear(h);
 	for (uint32_t i = 1; (known || h->kept) && i <= h->slots; i++)
 		contact_leave_channel(h, &h->ch[i], known, action);
@@ -95,10 +95,11 @@ void vmbi_host_contact(struct vmb_host *h, const uint8_t *msg, uint32_t connecti
 
 	/* Another VTL's server, a VP or a SINT that is not there: no answer can reach who asked. control-plane.md 7.2, 20.1 */
 	if (vtl != h->cfg.vtl || sint > 15 || !vmbi_host_vp_ok(h, q.vp)) {
-		h->dropped++;
+		vmbi_host_drop(h, VMB_FATE_VALUE);
 		return;
 	}
 	if (sint != VMBI_SINT) {
+		h->fate = VMB_FATE_REFUSED;
 		contact_wrong_sint(h, q.vp, sint);
 		return;
 	}
@@ -191,7 +192,7 @@ static void contact_negotiate(struct vmb_host *h)
 	h->trusted = q->trusted;
 	h->client_id = q->client_id;
 	h->message_vp = q->vp;
-	h->state = VMB_BUS_CONNECTED;
+	vmbi_host_become(h, VMB_BUS_CONNECTED);
 	h->connection = ++h->connections; /* the event is queued already */
 	if (h->page_mapped)
 		vmbi_gate_open(&h->page_gate); /* from here on signallers read it */
@@ -223,10 +224,10 @@ void vmbi_host_settle(struct vmb_host *h)
 		return;
 	vmbi_host_unuse_page(h);
 	h->action = VMBI_ACTION_NONE;
-	h->state = VMB_BUS_NONE;
 	vmbi_monitor_unuse(h);
 	vmbi_ports_clear(h);
 	h->version = h->features = h->trusted = 0;
+	vmbi_host_become(h, VMB_BUS_NONE);
 	VMBI_MEMSET(&h->client_id, 0, sizeof h->client_id);
 	h->connection = 0;
 	if (action == VMBI_ACTION_RESET) {

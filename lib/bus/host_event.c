@@ -92,7 +92,7 @@ static void he_take_channel(struct vmb_host *h, struct vmbi_hc *c, struct vmb_ev
 	case VMBI_HE_OPEN:
 		he_of_channel(ev, c, VMB_EV_OPEN);
 		c->token = he_question(h, ev, 0);
-		c->dev = VMBI_DEV_ASKED;
+		vmbi_hc_device(h, c, VMBI_DEV_ASKED);
 		break;
 	default:
 		he_of_channel(ev, c, VMB_EV_GONE);
@@ -170,8 +170,10 @@ int vmb_host_poll(struct vmb_host *h, uint64_t now, struct vmb_event *ev)
 	VMBI_MEMSET(ev, 0, sizeof *ev);
 	if (h->blocked == VMBI_BLOCKED_ERROR)
 		h->blocked = 0;
+	h->now = now;
 	vmbi_host_gates(h);
 	vmbi_host_settle(h);
+	vmbi_host_watch_signals(h, now);
 	if (h->monitor.users)
 		(void)vmb_host_monitor(h);
 	if (now)

@@ -10,21 +10,44 @@ static void gpadl_created(struct vmb_host *h, uint32_t id, uint32_t gpadl, uint3
 	vmbi_hq_reply(h, VMBI_MSG_GPADL_CREATED, id, gpadl, status);
 }
 
-static void gpadl_answer(struct vmb_host *h, int what, const struct vmbi_gpadl_answer *a)
+/* What has become of a list of this slot; before: VMB_LIST_*. */
+static void gpadl_trace(struct vmb_host *h, uint32_t slot, uint32_t ref, uint32_t id, uint32_t before)
+{
+	struct vmb_gpadl_info info = { 0 };
+	uint32_t owner, now;
+
+	if (!h->cfg.trace)
+		return;
+	now = ref ? vmbi_gpadls_look(h->store, ref, &owner) : VMB_LIST_NONE;
+	if (now)
+		vmbi_gpadls_info(h->store, ref, &info);
+	vmbi_host_trace_gpadl(h, slot, id, before, now, info.words, info.ranges);
+}
+
+/* before: what the list was; VMB_LIST_NONE: it is new. */
+static void gpadl_answer(struct vmb_host *h, int what, const struct vmbi_gpadl_answer *a, uint32_t before)
 {
 	switch (what) {
+	case VMBI_GPADL_WAITING:
+		if (!before)
+			gpadl_trace(h, a->owner, vmbi_gpadls_newest(h->store), a->id, before);
+		break;
 	case VMBI_GPADL_COMPLETE:
+		gpadl_trace(h, a->owner, vmbi_gpadls_find(h->store, a->owner, a->id), a->id, before);
 		gpadl_created(h, h->ch[a->owner].id, a->id, 0);
 		break;
 	case VMBI_GPADL_QUOTA:
 		h->refused_quota++;
+		h->fate = VMB_FATE_QUOTA;
 		gpadl_created(h, h->ch[a->owner].id, a->id, VMBI_FAILED);
 		break;
 	case VMBI_GPADL_REFUSED:
+		h->fate = VMB_FATE_REFUSED;
+		gpadl_trace(h, a->owner, 0, a->id, before);
 		gpadl_created(h, h->ch[a->owner].id, a->id, VMBI_FAILED);
 		break;
 	case VMBI_GPADL_DROPPED:
-		h->dropped++;
+		vmbi_host_drop(h, VMB_FATE_UNKNOWN);
 		break;
 	}
 }
@@ -36,17 +59,22 @@ void vmbi_host_gpadl_header(struct vmb_host *h, const uint8_t *msg, uint32_t len
 	struct vmbi_hc *c = vmbi_host_known(h, id);
 	struct vmbi_gpadl_answer a;
 
-	if (c && !c->kept) /* to a reserved channel nothing is added. control-plane.md 10.5 */
-		gpadl_answer(h, vmbi_gpadls_header(h->store, c->slot, msg, len, c->max_gpadls, c->max_gpadl_pages, &a), &a);
-	else
+	int what;
+
+	if (!c || c->kept) { /* to a reserved channel nothing is added. control-plane.md 10.5 */
+		h->fate = VMB_FATE_REFUSED;
 		gpadl_created(h, id, vmbi_get32(msg + VMBI_AT(GPADL_HEADER, gpadl_id)), VMBI_FAILED);
+		return;
+	}
+	what = vmbi_gpadls_header(h->store, c->slot, msg, len, c->max_gpadls, c->max_gpadl_pages, &a);
+	gpadl_answer(h, what, &a, VMB_LIST_NONE);
 }
 
 void vmbi_host_gpadl_body(struct vmb_host *h, const uint8_t *msg, uint32_t len)
 {
 	struct vmbi_gpadl_answer a;
 
-	gpadl_answer(h, vmbi_gpadls_body(h->store, msg, len, &a), &a);
+	gpadl_answer(h, vmbi_gpadls_body(h->store, msg, len, &a), &a, VMB_LIST_BUILDING);
 }
 
 /* ---- leaving */
@@ -69,6 +97,15 @@ static void gpadl_ask(struct vmb_host *h, uint32_t ref)
 	vmbi_he_gpadl(h, ref);
 }
 
+/* The guest wants it back: 1: it is forgotten. */
+static int gpadl_leave(struct vmb_host *h, uint32_t slot, uint32_t ref)
+{
+	int gone = vmbi_gpadls_leave(h->store, ref);
+
+	gpadl_trace(h, slot, ref, vmbi_gpadls_id(h->store, ref), VMB_LIST_ALIVE);
+	return gone;
+}
+
 /* gpadl.md 5.4 */
 void vmbi_host_gpadl_teardown(struct vmb_host *h, const uint8_t *msg)
 {
@@ -77,10 +114,10 @@ void vmbi_host_gpadl_teardown(struct vmb_host *h, const uint8_t *msg)
 	uint32_t ref = c && !c->kept ? vmbi_gpadls_find(h->store, c->slot, id) : 0;
 
 	if (!ref || vmbi_gpadls_is_leaving(h->store, ref)) {
-		h->dropped++;
+		vmbi_host_drop(h, VMB_FATE_UNKNOWN);
 		return;
 	}
-	if (vmbi_gpadls_leave(h->store, ref))
+	if (gpadl_leave(h, c->slot, ref))
 		gpadl_forgotten(h, ref, id, 1);
 	else
 		gpadl_ask(h, ref);
@@ -88,10 +125,13 @@ void vmbi_host_gpadl_teardown(struct vmb_host *h, const uint8_t *msg)
 
 void vmbi_host_gpadl_unuse(struct vmb_host *h, uint32_t ref)
 {
-	uint32_t id = vmbi_gpadls_id(h->store, ref), quiet = h->gpadl[ref].quiet;
+	uint32_t id = vmbi_gpadls_id(h->store, ref), quiet = h->gpadl[ref].quiet, slot;
 
-	if (vmbi_gpadls_unuse(h->store, ref))
-		gpadl_forgotten(h, ref, id, !quiet);
+	(void)vmbi_gpadls_look(h->store, ref, &slot);
+	if (!vmbi_gpadls_unuse(h->store, ref))
+		return;
+	gpadl_trace(h, slot, ref, id, VMB_LIST_LEAVING);
+	gpadl_forgotten(h, ref, id, !quiet);
 }
 
 void vmbi_host_gpadl_ask(struct vmb_host *h, const struct vmbi_hc *c)
@@ -100,14 +140,23 @@ void vmbi_host_gpadl_ask(struct vmb_host *h, const struct vmbi_hc *c)
 		gpadl_ask(h, ref);
 }
 
+void vmbi_host_gpadl_purge(struct vmb_host *h, const struct vmbi_hc *c)
+{
+	uint32_t ref = h->cfg.trace ? vmbi_gpadls_building(h->store, c->slot, 0) : 0;
+
+	for (; ref; ref = vmbi_gpadls_building(h->store, c->slot, ref))
+		vmbi_host_trace_gpadl(h, c->slot, vmbi_gpadls_id(h->store, ref), VMB_LIST_BUILDING, VMB_LIST_NONE, 0, 0);
+	vmbi_gpadls_purge(h->store, c->slot);
+}
+
 void vmbi_host_gpadl_drop(struct vmb_host *h, const struct vmbi_hc *c)
 {
-	vmbi_gpadls_purge(h->store, c->slot);
+	vmbi_host_gpadl_purge(h, c);
 	for (uint32_t ref = vmbi_gpadls_next(h->store, c->slot, 0); ref; ref = vmbi_gpadls_next(h->store, c->slot, ref)) {
 		h->gpadl[ref].quiet = 1;
 		if (vmbi_gpadls_is_leaving(h->store, ref))
 			continue;
-		if (vmbi_gpadls_leave(h->store, ref))
+		if (gpadl_leave(h, c->slot, ref))
 			gpadl_forgotten(h, ref, 0, 0);
 		else
 			gpadl_ask(h, ref);

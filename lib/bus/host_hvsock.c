@@ -51,6 +51,7 @@ void vmbi_hvsock_message(struct vmb_host *h, const uint8_t *msg, uint32_t len)
 	VMBI_MEMCPY(q->guids, msg + VMBI_AT(TL_CONNECT_REQUEST, endpoint_id), q->silo ? 48 : 32);
 	if (asking >= h->cfg.max_hvsock || vmbi_guid_is_zero(q->guids + 16)) {
 		h->refused_quota += asking >= h->cfg.max_hvsock && h->cfg.max_hvsock;
+		h->fate = asking >= h->cfg.max_hvsock ? VMB_FATE_QUOTA : VMB_FATE_REFUSED;
 		hvsock_refuse(h, connect, HVSOCK_REFUSED);
 		return;
 	}

@@ -68,6 +68,7 @@ void vmbi_monitor_message(struct vmb_host *h, const uint8_t *msg)
 			    vmbi_get64(msg + VMBI_AT(MODIFY_CONNECTION, child_to_parent_page)) };
 
 	if (m->swapping || monitor_is_own(h) || m->users || !vmbi_monitor_pages_ok(gpa)) {
+		h->fate = VMB_FATE_REFUSED;
 		vmbi_hq_reply(h, VMBI_MSG_MODIFY_CONNECTION_RESPONSE, MONITOR_FAILED, 0, 0);
 		return;
 	}

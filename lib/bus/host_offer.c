@@ -76,7 +76,7 @@ static void offer_one(struct vmb_host *h, struct vmbi_hc *c)
 		c->id = c->wanted;
 	else if (!c->id) /* else inherited */
 		c->id = offer_free_id(h);
-	c->state = VMBI_HC_CLOSED;
+	vmbi_hc_become(h, c, VMBI_HC_CLOSED);
 	c->offered_in = h->connection;
 	vmbi_hvsock_watch(h, c);
 	vmbi_monitor_give(h, c);
@@ -100,10 +100,10 @@ void vmbi_host_offer_now(struct vmb_host *h, struct vmbi_hc *c)
 
 void vmbi_host_request_offers(struct vmb_host *h)
 {
-	h->state = VMB_BUS_RUNNING;
-	for (uint32_t i = h->sorted; i; i = h->ch[i].next_sorted)
-		if (offer_may(h, &h->ch[i]))
-			offer_one(h, &h->ch[i]);
+	vmbi_host_become(h, VMB_BUS_RUNNING);
+	for (uint32_t i = 0; i < h->sorted_used; i++)
+		if (offer_may(h, &h->ch[h->sorted[i]]))
+			offer_one(h, &h->ch[h->sorted[i]]);
 	vmbi_hq_reply(h, VMBI_MSG_ALL_OFFERS_DELIVERED, 0, 0, 0);
 }
 
@@ -120,32 +120,64 @@ static int offer_compare(const struct vmbi_hc *a, const struct vmbi_hc *b)
 	return r ? r : a->subchannel < b->subchannel ? -1 : 1;
 }
 
-static void offer_sort_in(struct vmb_host *h, struct vmbi_hc *c)
+/* Where it stands in the order, or would stand. */
+static uint32_t offer_place(const struct vmb_host *h, const struct vmbi_hc *c)
 {
-	uint32_t before = 0, after = h->sorted;
+	uint32_t low = 0, high = h->sorted_used;
 
-	while (after && offer_compare(&h->ch[after], c) < 0) {
-		before = after;
-		after = h->ch[after].next_sorted;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (offer_compare(&h->ch[h->sorted[middle]], c) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	c->prev_sorted = before;
-	c->next_sorted = after;
-	if (before)
-		h->ch[before].next_sorted = c->slot;
-	else
-		h->sorted = c->slot;
-	if (after)
-		h->ch[after].prev_sorted = c->slot;
+	return low;
 }
 
-void vmbi_host_unsort(struct vmb_host *h, struct vmbi_hc *c)
+static void offer_sort_in(struct vmb_host *h, const struct vmbi_hc *c)
 {
-	if (c->prev_sorted)
-		h->ch[c->prev_sorted].next_sorted = c->next_sorted;
-	else
-		h->sorted = c->next_sorted;
-	if (c->next_sorted)
-		h->ch[c->next_sorted].prev_sorted = c->prev_sorted;
+	uint32_t *at = h->sorted + offer_place(h, c);
+
+	VMBI_MEMMOVE(at + 1, at, (size_t)(h->sorted + h->sorted_used++ - at) * sizeof *at);
+	*at = c->slot;
+}
+
+void vmbi_host_unsort(struct vmb_host *h, const struct vmbi_hc *c)
+{
+	uint32_t *at = h->sorted + offer_place(h, c);
+
+	VMBI_MEMMOVE(at, at + 1, (size_t)(h->sorted + --h->sorted_used - at) * sizeof *at);
+}
+
+/* ---- devices: class and instance */
+
+static uint32_t *offer_device(struct vmb_host *h, const struct vmb_guid *class_id, const struct vmb_guid *instance)
+{
+	uint32_t hash = 0;
+
+	for (uint32_t i = 0; i < 16; i += 4)
+		hash = (hash ^ vmbi_get32(class_id->byte + i)) * 0x9e3779b1u + vmbi_get32(instance->byte + i);
+	hash ^= hash >> 16;
+	return &h->devices[(hash ^ hash >> 8) & h->device_mask];
+}
+
+static void offer_device_add(struct vmb_host *h, struct vmbi_hc *c)
+{
+	uint32_t *first = offer_device(h, &c->class_id, &c->instance);
+
+	c->next_device = *first;
+	*first = c->slot;
+}
+
+static void offer_device_drop(struct vmb_host *h, const struct vmbi_hc *c)
+{
+	uint32_t *link = offer_device(h, &c->class_id, &c->instance);
+
+	while (*link != c->slot)
+		link = &h->ch[*link].next_device;
+	*link = c->next_device;
 }
 
 /* ---- a new offer */
@@ -163,7 +195,7 @@ static void offer_link_sub(struct vmb_host *h, struct vmbi_hc *primary, struct v
 /* Does the slot hold this device, or another channel of it? */
 static int offer_same_device(const struct vmbi_hc *c, const struct vmb_offer *o)
 {
-	return c->state != VMBI_HC_FREE && !VMBI_MEMCMP(&c->class_id, &o->class_id, sizeof o->class_id) &&
+	return !VMBI_MEMCMP(&c->class_id, &o->class_id, sizeof o->class_id) &&
 	       !VMBI_MEMCMP(&c->instance, &o->instance, sizeof o->instance);
 }
 
@@ -172,13 +204,13 @@ struct offer_relations {
 	struct vmbi_hc *primary;
 };
 
-/* Look at all slots once: twins are refused, the primary must be there. control-plane.md 8.4, 8.6 */
+/* Twins are refused, the primary must be there. control-plane.md 8.4, 8.6 */
 static int offer_relate(struct vmb_host *h, const struct vmb_offer *o, struct offer_relations *rel)
 {
 	uint32_t route;
 
 	*rel = (struct offer_relations){ NULL, NULL };
-	for (uint32_t i = 1; i <= h->slots; i++) {
+	for (uint32_t i = *offer_device(h, &o->class_id, &o->instance); i; i = h->ch[i].next_device) {
 		struct vmbi_hc *c = &h->ch[i];
 
 		if (!offer_same_device(c, o))
@@ -216,8 +248,8 @@ static struct vmbi_hc *offer_slot(struct vmb_host *h, const struct vmb_offer *o)
 {
 	struct vmbi_hc *c = &h->ch[h->free_slot];
 
-	h->free_slot = c->next_sorted;
-	c->state = VMBI_HC_UNOFFERED;
+	h->free_slot = c->next_free;
+	vmbi_hc_become(h, c, VMBI_HC_UNOFFERED);
 	c->user = o->user;
 	c->class_id = o->class_id;
 	c->instance = o->instance;
@@ -230,6 +262,7 @@ static struct vmbi_hc *offer_slot(struct vmb_host *h, const struct vmb_offer *o)
 	c->max_gpadls = o->max_gpadls;
 	c->max_gpadl_pages = o->max_gpadl_pages;
 	VMBI_MEMCPY(c->user_defined, o->user_defined, sizeof c->user_defined);
+	offer_device_add(h, c);
 	return c;
 }
 
@@ -300,11 +333,13 @@ void vmbi_host_free(struct vmb_host *h, struct vmbi_hc *c)
 	for (uint32_t sub = c->first_sub; sub; sub = h->ch[sub].next_sub)
 		h->ch[sub].primary = 0;
 	offer_unlink_sub(h, c);
+	offer_device_drop(h, c);
+	vmbi_hc_become(h, c, VMBI_HC_FREE);
 	VMBI_MEMSET(&c->state, 0, sizeof *c - offsetof(struct vmbi_hc, state));
 	c->slot = slot;
 	c->generation = generation + 1;
 	if (generation == VMBI_GENERATION_MAX)
 		return;
-	c->next_sorted = h->free_slot;
+	c->next_free = h->free_slot;
 	h->free_slot = slot;
 }

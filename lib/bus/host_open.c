@@ -14,7 +14,7 @@ void vmbi_host_ask_open(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->state != VMBI_HC_OPENING || c->dev != VMBI_DEV_NONE)
 		return;
-	c->dev = VMBI_DEV_ASKING;
+	vmbi_hc_device(h, c, VMBI_DEV_ASKING);
 	vmbi_he_channel(h, c, VMBI_HE_OPEN);
 }
 
@@ -22,15 +22,18 @@ static void open_withdraw(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->dev == VMBI_DEV_ASKING) {
 		vmbi_he_cancel(h, c, VMBI_HE_OPEN);
-		c->dev = VMBI_DEV_NONE;
+		vmbi_hc_device(h, c, VMBI_DEV_NONE);
 	} else {
-		c->dev = VMBI_DEV_STALE;
+		vmbi_hc_device(h, c, VMBI_DEV_STALE);
 	}
 }
 
 int vmbi_host_may(struct vmb_host *h, const struct vmbi_hc *c, int in_place)
 {
-	h->dropped += !in_place && c->state != VMBI_HC_REVOKED;
+	if (!in_place && c->state == VMBI_HC_REVOKED)
+		h->fate = VMB_FATE_LATE;
+	else if (!in_place)
+		vmbi_host_drop(h, VMB_FATE_STATE);
 	return in_place;
 }
 
@@ -138,13 +141,15 @@ void vmbi_host_open_message(struct vmb_host *h, struct vmbi_hc *c, const uint8_t
 	if (!vmbi_host_may(h, c, c->state == VMBI_HC_CLOSED || c->state == VMBI_HC_CLOSING))
 		return;
 	if (!open_parse(h, c, msg, &o)) {
+		c->refused++;
+		h->fate = VMB_FATE_REFUSED;
 		vmbi_host_open_result(h, c, &o, VMBI_FAILED);
 		return;
 	}
 	vmbi_gpadls_use(h->store, o.ring_ref);
 	if (c->state == VMBI_HC_CLOSING) {
 		c->reopen = o;
-		c->state = VMBI_HC_REOPEN;
+		vmbi_hc_become(h, c, VMBI_HC_REOPEN);
 		return;
 	}
 	vmbi_host_begin_open(h, c, &o);
@@ -157,7 +162,7 @@ void vmbi_host_begin_open(struct vmb_host *h, struct vmbi_hc *c, const struct vm
 	vmbi_hvsock_unwatch(h, c);
 	c->tx_at.valid = c->rx_at.valid = 0;
 	c->poisoned = 0;
-	c->state = VMBI_HC_OPENING;
+	vmbi_hc_become(h, c, VMBI_HC_OPENING);
 	vmbi_host_ask_open(h, c);
 }
 
@@ -173,7 +178,8 @@ void vmbi_host_close_message(struct vmb_host *h, struct vmbi_hc *c)
 
 void vmbi_host_begin_close(struct vmb_host *h, struct vmbi_hc *c)
 {
-	c->state = vmbi_hc_is_served(c) ? VMBI_HC_CLOSING : VMBI_HC_CLOSED;
+	c->closes++;
+	vmbi_hc_become(h, c, vmbi_hc_is_served(c) ? VMBI_HC_CLOSING : VMBI_HC_CLOSED);
 	vmbi_host_end_open(h, c, VMBI_HC_OPEN);
 	if (c->state == VMBI_HC_CLOSED)
 		vmbi_host_closed(h, c);
@@ -196,12 +202,13 @@ void vmbi_host_modified(struct vmb_host *h, struct vmbi_hc *c, uint32_t status)
 	c->modifying = 0;
 }
 
-static void open_modify_error(struct vmb_host *h, uint32_t id)
+static void open_modify_error(struct vmb_host *h, uint32_t id, uint32_t why)
 {
+	h->fate = VMB_FATE_REFUSED;
 	if (h->version >= VMB_V5_3)
 		vmbi_hq_reply(h, VMBI_MSG_MODIFY_CHANNEL_RESPONSE, id, VMBI_FAILED, 0);
 	else
-		h->dropped++;
+		vmbi_host_drop(h, why);
 }
 
 /* The response promises that no interrupt comes to the old VP any more: it waits for those who may have seen the old one, which
@@ -214,11 +221,11 @@ void vmbi_host_modify_message(struct vmb_host *h, const uint8_t *msg)
 	struct vmbi_hc *c = vmbi_host_known(h, id);
 
 	if (c && c->modifying) {
-		h->dropped++; /* the guest's bug: one answer is due, not two */
+		vmbi_host_drop(h, VMB_FATE_STATE); /* the guest's bug: one answer is due, not two */
 		return;
 	}
 	if (!c || c->state != VMBI_HC_OPEN || c->open.target_vp == VMB_VP_NONE || !vmbi_host_vp_ok(h, vp)) {
-		open_modify_error(h, id);
+		open_modify_error(h, id, !c ? VMB_FATE_UNKNOWN : c->state != VMBI_HC_OPEN ? VMB_FATE_STATE : VMB_FATE_VALUE);
 		return;
 	}
 	c->open.target_vp = vp;

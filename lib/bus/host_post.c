@@ -43,7 +43,7 @@ static void host_post_channel(struct vmb_host *h, uint32_t type, const uint8_t *
 	struct vmbi_hc *c = type == VMBI_MSG_CLOSE_RESERVED_CHANNEL ? vmbi_host_named(h, id) : vmbi_host_known(h, id);
 
 	if (!c)
-		h->dropped++;
+		vmbi_host_drop(h, VMB_FATE_UNKNOWN);
 	else if (type == VMBI_MSG_OPEN_CHANNEL)
 		vmbi_host_open_message(h, c, msg);
 	else if (type == VMBI_MSG_CLOSE_CHANNEL)
@@ -59,14 +59,15 @@ static void host_post_channel(struct vmb_host *h, uint32_t type, const uint8_t *
 static void host_post_dispatch(struct vmb_host *h, uint32_t connection, const uint8_t *msg, uint32_t len, uint32_t trusted)
 {
 	uint32_t type;
+	int r = vmb_message_check(msg, len, h->version, h->features, 1);
 
-	if ((h->trusted && !trusted) || vmb_message_check(msg, len, h->version, h->features, 1) < 0) {
-		h->dropped++;
+	if ((h->trusted && !trusted) || r < 0) {
+		vmbi_host_drop(h, r < 0 ? vmbi_fate_of(r, h->version) : VMB_FATE_UNTRUSTED);
 		return;
 	}
 	type = vmbi_get32(msg);
 	if (!host_post_accepts(h, type)) {
-		h->dropped++;
+		vmbi_host_drop(h, VMB_FATE_STATE);
 		return;
 	}
 	switch (type) {
@@ -134,6 +135,24 @@ static int host_post_is_too_much(const struct vmb_host *h, const uint8_t *msg, u
 	return vmbi_hq_full(h) && !host_post_always(msg, len);
 }
 
+/* One message, taken or not: its fate, and what the hypercall says. */
+static int host_post_one(struct vmb_host *h, uint32_t connection, const uint8_t *msg, uint32_t len, uint32_t trusted)
+{
+	uint32_t state = h->state;
+
+	h->fate = VMB_FATE_TAKEN;
+	if (h->state == VMB_BUS_RESETTING || host_post_is_too_much(h, msg, len)) {
+		h->fate = VMB_FATE_AGAIN;
+	} else {
+		h->messages_in++;
+		host_post_dispatch(h, connection, msg, len, trusted);
+	}
+	h->fates[h->fate]++;
+	if (h->cfg.trace)
+		vmbi_host_trace_message(h, VMB_TRACE_MESSAGE_IN, msg, len, h->fate, state);
+	return h->fate == VMB_FATE_AGAIN ? VMB_HV_NO_BUFFERS : VMB_HV_SUCCESS;
+}
+
 static int host_post(struct vmb_host *h, const void *input, uint32_t len, uint32_t trusted)
 {
 	const uint8_t *in = input;
@@ -153,13 +172,7 @@ static int host_post(struct vmb_host *h, const void *input, uint32_t len, uint32
 	r = vmbi_host_enter(h);
 	if (r)
 		return r;
-	in += HOST_POST_HEADER;
-	if (h->state == VMB_BUS_RESETTING || host_post_is_too_much(h, in, bytes)) {
-		r = VMB_HV_NO_BUFFERS;
-	} else {
-		h->messages_in++;
-		host_post_dispatch(h, connection, in, bytes, trusted);
-	}
+	r = host_post_one(h, connection, in + HOST_POST_HEADER, bytes, trusted);
 	vmbi_host_leave(h);
 	return r;
 }

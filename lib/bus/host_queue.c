@@ -109,8 +109,13 @@ void vmbi_hq_pause(struct vmb_host *h)
 
 void vmbi_hq_direct(struct vmb_host *h, uint32_t vp, uint32_t sint, const uint8_t *msg, uint32_t len)
 {
+	int r = VMB_EINVAL;
+
 	if (vmbi_host_vp_ok(h, vp) && sint < 16)
-		(void)h->cfg.message(h->cfg.ctx, vp, h->cfg.vtl, sint, msg, len);
+		r = h->cfg.message(h->cfg.ctx, vp, h->cfg.vtl, sint, msg, len);
+	h->post_failed += r < 0;
+	if (h->cfg.trace)
+		vmbi_host_trace_message(h, VMB_TRACE_MESSAGE_OUT, msg, len, r < 0 ? VMB_FATE_LOST : VMB_FATE_TAKEN, (uint32_t)r);
 }
 
 void vmbi_hq_channel(struct vmb_host *h, struct vmbi_hc *c, uint32_t type)
@@ -133,13 +138,6 @@ void vmbi_hq_connection(struct vmb_host *h, const uint8_t *msg, uint32_t len, ui
 	h->connection_len = len;
 	h->connection_vp = vp;
 	hq_append(h, hq_connection_node(h));
-}
-
-void vmbi_hq_clear(struct vmb_host *h)
-{
-	while (h->out.head)
-		hq_remove(h, h->out.head);
-	h->blocked = 0;
 }
 
 /* ---- composing */
@@ -213,6 +211,21 @@ static uint32_t hq_compose(const struct vmb_host *h, uint32_t node, uint8_t *msg
 
 /* ---- delivering */
 
+void vmbi_hq_clear(struct vmb_host *h)
+{
+	uint8_t msg[196];
+
+	while (h->out.head) {
+		if (h->cfg.trace) {
+			uint32_t vp, len = hq_compose(h, h->out.head, msg, &vp);
+
+			vmbi_host_trace_message(h, VMB_TRACE_MESSAGE_OUT, msg, len, VMB_FATE_STATE, 0);
+		}
+		hq_remove(h, h->out.head);
+	}
+	h->blocked = 0;
+}
+
 void vmbi_hq_pump(struct vmb_host *h)
 {
 	uint8_t msg[196];
@@ -221,6 +234,8 @@ void vmbi_hq_pump(struct vmb_host *h)
 		uint32_t node = h->out.head, vp, len = hq_compose(h, node, msg, &vp);
 		int r = h->cfg.message(h->cfg.ctx, vp, h->cfg.vtl, VMBI_SINT, msg, len);
 
+		if (h->cfg.trace)
+			vmbi_host_trace_message(h, VMB_TRACE_MESSAGE_OUT, msg, len, r < 0 ? VMB_FATE_AGAIN : VMB_FATE_TAKEN, (uint32_t)r);
 		if (r < 0) {
 			h->blocked = r == VMB_EAGAIN ? VMBI_BLOCKED_SLOT : VMBI_BLOCKED_ERROR;
 			h->blocked_vp = vp;

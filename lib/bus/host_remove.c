@@ -32,6 +32,7 @@ static void remove_rescind(struct vmb_host *h, struct vmbi_hc *c)
 		return;
 	}
 	c->rescinded = 1;
+	vmbi_hc_changed(h, c);
 	remove_uncount(h, c);
 	vmbi_hq_channel(h, c, VMBI_MSG_RESCIND_CHANNEL_OFFER);
 }
@@ -71,9 +72,10 @@ void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c)
 {
 	uint32_t was = c->state;
 
-	c->state = VMBI_HC_UNOFFERED;
+	c->lost += was == VMBI_HC_OPEN;
 	c->modifying = 0;
 	c->renewing = c->rescinded = 0;
+	vmbi_hc_become(h, c, VMBI_HC_UNOFFERED);
 	vmbi_hvsock_unwatch(h, c);
 	vmbi_reserved_drop(h, c);
 	(void)vmbi_hq_forget(h, c);
@@ -90,7 +92,7 @@ void vmbi_host_released(struct vmb_host *h, struct vmbi_hc *c)
 	uint32_t again = c->renewing;
 
 	if (c->kept || (c->state != VMBI_HC_CLOSED && c->state != VMBI_HC_CLOSING && c->state != VMBI_HC_REVOKED)) {
-		h->dropped++;
+		vmbi_host_drop(h, VMB_FATE_STATE);
 		return;
 	}
 	vmbi_host_forget(h, c);
@@ -103,7 +105,7 @@ void vmbi_host_renew(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->removed || c->live_subs || h->out_links[c->slot].in) /* its offer is still to come */
 		return;
-	c->state = VMBI_HC_REVOKED;
+	vmbi_hc_become(h, c, VMBI_HC_REVOKED);
 	c->renewing = 1;
 	vmbi_host_gpadl_ask(h, c);
 	remove_rescind(h, c);
@@ -116,6 +118,7 @@ static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
 	if (c->removed)
 		return;
 	c->removed = 1;
+	vmbi_hc_changed(h, c);
 	vmbi_hvsock_unwatch(h, c);
 	h->offers--;
 	vmbi_host_unsort(h, c);
@@ -128,7 +131,8 @@ static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
 	}
 	vmbi_host_modified(h, c, VMBI_FAILED);
 	vmbi_reserved_drop(h, c);
-	c->state = VMBI_HC_REVOKED;
+	c->lost += was == VMBI_HC_OPEN;
+	vmbi_hc_become(h, c, VMBI_HC_REVOKED);
 	vmbi_host_end_open(h, c, was);
 	vmbi_host_gpadl_ask(h, c);
 	vmbi_host_removed_step(h, c);

@@ -22,11 +22,14 @@ void vmbi_reserved_open(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *ms
 	o.ring_id = vmbi_get32(msg + VMBI_AT(OPEN_RESERVED_CHANNEL, ring_gpadl));
 	o.rx_pages = vmbi_get32(msg + VMBI_AT(OPEN_RESERVED_CHANNEL, downstream_page_offset));
 	if (!vmbi_host_open_ring(h, c, &o)) {
+		c->refused++;
+		h->fate = VMB_FATE_REFUSED;
 		vmbi_host_open_result(h, c, &o, VMBI_FAILED);
 		return;
 	}
 	vmbi_gpadls_use(h->store, o.ring_ref);
 	c->kept = 1;
+	vmbi_hc_changed(h, c);
 	h->kept++;
 	vmbi_host_begin_open(h, c, &o);
 }
@@ -62,14 +65,15 @@ void vmbi_reserved_drop(struct vmb_host *h, struct vmbi_hc *c)
 {
 	h->kept -= c->kept;
 	c->kept = 0;
+	vmbi_hc_changed(h, c);
 }
 
 void vmbi_reserved_keep(struct vmb_host *h, struct vmbi_hc *c)
 {
-	vmbi_gpadls_purge(h->store, c->slot);
+	vmbi_host_gpadl_purge(h, c);
 	vmbi_monitor_take(h, c);
 	if (c->state == VMBI_HC_REOPEN) { /* what was to come after it was the connection's */
-		c->state = VMBI_HC_CLOSING;
+		vmbi_hc_become(h, c, VMBI_HC_CLOSING);
 		vmbi_host_end_open(h, c, VMBI_HC_REOPEN);
 	}
 }

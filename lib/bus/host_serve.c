@@ -27,14 +27,15 @@ static void serve_finish(struct vmb_host *h, struct vmbi_hc *c)
 	if (c->channel)
 		h->attached--;
 	c->channel = NULL;
-	c->dev = VMBI_DEV_NONE;
+	vmbi_hc_changed(h, c);
+	vmbi_hc_device(h, c, VMBI_DEV_NONE);
 	h->serving--;
 	vmbi_he_channel(h, c, VMBI_HE_CLOSED);
 	if (c->state == VMBI_HC_OPEN)
 		return; /* for the guest it is open still */
 	vmbi_host_gpadl_unuse(h, ring);
 	if (c->state == VMBI_HC_CLOSING) {
-		c->state = VMBI_HC_CLOSED;
+		vmbi_hc_become(h, c, VMBI_HC_CLOSED);
 		vmbi_host_closed(h, c);
 	} else if (c->state == VMBI_HC_REOPEN) {
 		if (c->kept)
@@ -65,7 +66,7 @@ static void serve_let_go(struct vmb_host *h, struct vmbi_hc *c)
 	vmbi_he_cancel(h, c, VMBI_HE_CLOSE);
 	vmbi_monitor_disconnect(h, c);
 	c->token = 0;
-	c->dev = VMBI_DEV_DRAINING;
+	vmbi_hc_device(h, c, VMBI_DEV_DRAINING);
 	(void)vmbi_gate_close(&c->gate);
 	vmbi_host_gate_step(h, c);
 }
@@ -94,7 +95,7 @@ int vmb_host_detach(struct vmb_host *h, vmb_handle ch)
 static void serve_late(struct vmb_host *h, struct vmbi_hc *c)
 {
 	c->token = 0;
-	c->dev = VMBI_DEV_NONE;
+	vmbi_hc_device(h, c, VMBI_DEV_NONE);
 	vmbi_host_ask_open(h, c);
 	vmbi_host_removed_step(h, c);
 }
@@ -105,7 +106,10 @@ static void serve_begin(struct vmb_host *h, struct vmbi_hc *c, struct vmb_channe
 	int asked = c->dev == VMBI_DEV_ASKED;
 
 	c->channel = channel;
-	c->dev = channel ? VMBI_DEV_ATTACHED : VMBI_DEV_REMOTE;
+	vmbi_hc_device(h, c, channel ? VMBI_DEV_ATTACHED : VMBI_DEV_REMOTE);
+	vmbi_hc_changed(h, c);
+	if (channel)
+		vmbi_signals_watch(&channel->signals, h->now, h->cfg.signal_budget);
 	c->token = 0;
 	c->legacy = c->open.version < VMB_V2_4;
 	c->flag = c->open.flag;
@@ -117,7 +121,8 @@ static void serve_begin(struct vmb_host *h, struct vmbi_hc *c, struct vmb_channe
 	vmbi_gate_open(&c->gate);
 	vmbi_monitor_connect(h, c);
 	if (asked) {
-		c->state = VMBI_HC_OPEN;
+		c->opens++;
+		vmbi_hc_become(h, c, VMBI_HC_OPEN);
 		vmbi_host_open_result(h, c, &c->open, 0);
 	}
 }
@@ -134,8 +139,9 @@ static void serve_wake(struct vmb_host *h, struct vmbi_hc *c)
 static void serve_refuse(struct vmb_host *h, struct vmbi_hc *c, uint32_t status)
 {
 	c->token = 0;
-	c->dev = VMBI_DEV_NONE;
-	c->state = VMBI_HC_CLOSED;
+	c->refused++;
+	vmbi_hc_device(h, c, VMBI_DEV_NONE);
+	vmbi_hc_become(h, c, VMBI_HC_CLOSED);
 	vmbi_ports_remove(h, c);
 	vmbi_host_open_result(h, c, &c->open, status);
 	vmbi_host_gpadl_unuse(h, c->open.ring_ref);

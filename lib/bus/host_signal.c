@@ -14,6 +14,14 @@ void vmbi_host_gate_leave(struct vmb_host *h, struct vmbi_gate *g)
 	VMBI_POKE(&h->cfg);
 }
 
+/* Inside the gate: the object stays. Where somebody else serves the rings there is none, and no account. */
+static void signal_take(struct vmb_host *h, const struct vmbi_hc *c)
+{
+	if (c->channel && vmbi_signals_arrive(&c->channel->signals))
+		vmbi_host_alarm(h);
+	h->cfg.wake(h->cfg.ctx, c->user);
+}
+
 void vmbi_host_wake(struct vmb_host *h, uint32_t slot, uint32_t *route, uint32_t expected)
 {
 	struct vmbi_hc *c = &h->ch[slot];
@@ -24,7 +32,7 @@ void vmbi_host_wake(struct vmb_host *h, uint32_t slot, uint32_t *route, uint32_t
 	}
 	/* It may have gone to another channel since: look again from inside, where this one cannot be closed. */
 	if (vmbi_gate_enter(&c->gate) && VMBI_LOAD32_ACQUIRE(route) == expected)
-		h->cfg.wake(h->cfg.ctx, c->user);
+		signal_take(h, c);
 	else
 		(void)VMBI_FETCH_ADD32(&h->stray, 1u);
 	vmbi_host_gate_leave(h, &c->gate);
@@ -83,6 +91,8 @@ void vmbi_host_signal_guest(void *ctx)
 	struct vmb_host *h = c->host;
 	uint32_t vp;
 
+	if (VMBI_LOAD32_RELAXED(&c->channel->signals.look))
+		vmbi_host_alarm(h);
 	(void)vmbi_gate_enter(&c->out);
 	vp = VMBI_LOAD32_ACQUIRE(&c->target);
 	if (c->legacy) {

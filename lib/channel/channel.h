@@ -7,6 +7,7 @@
  *   send.c      [tx]: put, flush, what happens when the ring is full
  *   recv.c      [rx]: recv, in-place views, when space goes back
  *   request.c   the table of requests in flight
+ *   signals.c   which signals were needed, and the budget for others
  *   info.c      looking at it from outside: info, dirty log
  */
 #ifndef VMBI_CHANNEL_H
@@ -16,6 +17,7 @@
 #include "../protocol/packet.h"
 #include "../ring/ring.h"
 #include "request.h"
+#include "signals.h"
 
 /* Bits of vmb_channel.state, between threads. Only ever set. Each data call looks at it once, first. */
 #define VMBI_CHANNEL_STOPPED 1u /* the control side asks for the channel */
@@ -53,6 +55,7 @@ struct vmb_channel {
 	uint64_t unmatched;
 
 	struct vmbi_requests requests __attribute__((aligned(64)));
+	struct vmbi_signals signals __attribute__((aligned(64)));
 	struct vmb_ring_info last[2]; /* tx and rx when the channel was given back */
 };
 

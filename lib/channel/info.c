@@ -31,6 +31,16 @@ static void channel_reason(const struct vmb_channel *ch, struct vmb_channel_info
 	info->reason_at = info->reason ? VMBI_LOAD32_RELAXED(&stick->at) : 0;
 }
 
+static void channel_signals(const struct vmbi_signals *s, struct vmb_channel_info *info)
+{
+	info->signals_in = VMBI_LOAD32_RELAXED(&s->arrived);
+	info->signals_in_needless = vmbi_signals_needless(s);
+	info->signals_out_needless = VMBI_LOAD32_RELAXED(&s->extra);
+	info->over_in = VMBI_LOAD32_RELAXED(&s->in.over);
+	info->over_out = VMBI_LOAD32_RELAXED(&s->out.over);
+	info->over = (info->over_in ? VMB_OVER_IN : 0) | (info->over_out ? VMB_OVER_OUT : 0);
+}
+
 int vmb_channel_info(const struct vmb_channel *ch, struct vmb_channel_info *out)
 {
 	struct vmb_channel_info info = { .size = sizeof info };
@@ -59,7 +69,13 @@ int vmb_channel_info(const struct vmb_channel *ch, struct vmb_channel_info *out)
 	info.full = VMBI_READ64(&ch->tx.full);
 	info.unmatched = VMBI_READ64(&ch->unmatched);
 	info.masked = VMBI_READ64(&ch->tx.masked);
-	return vmbi_struct_out(out, &info, sizeof info, sizeof info);
+	info.bytes_sent = VMBI_READ64(&ch->tx.bytes);
+	info.bytes_received = VMBI_READ64(&ch->rx.bytes);
+	info.requests_sent = VMBI_READ64(&ch->requests.sent);
+	info.cancelled = VMBI_LOAD32_RELAXED(&ch->requests.zombies);
+	info.late = VMBI_LOAD32_RELAXED(&ch->requests.buried);
+	channel_signals(&ch->signals, &info);
+	return vmbi_struct_out(out, &info, sizeof info, offsetof(struct vmb_channel_info, bytes_sent));
 }
 
 int vmb_channel_dirty(struct vmb_channel *ch, uint64_t *bits, uint32_t words)

@@ -144,6 +144,7 @@ int vmbi_channel_make(void *mem, size_t bytes, const struct vmb_channel_config *
 	ch->owned = 1;
 	ch->requests = parts.requests;
 	vmbi_requests_init(&ch->requests);
+	vmbi_signals_init(&ch->signals);
 	r = channel_rings(ch, cfg, parts.tables);
 	if (r)
 		return r;

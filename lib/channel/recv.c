@@ -60,7 +60,10 @@ static VMBI_RING_LONG int recv_idle(struct vmb_channel *ch, int r)
 {
 	if (r < 0)
 		return recv_failed(ch, r);
-	return ch->flags & VMB_CHANNEL_POLLED ? recv_release(ch) : recv_released(ch, vmb_rx_sleep(&ch->rx));
+	if (ch->flags & VMB_CHANNEL_POLLED)
+		return recv_release(ch);
+	vmbi_signals_settle(&ch->signals, ch->rx.mask);
+	return recv_released(ch, vmb_rx_sleep(&ch->rx));
 }
 
 /* ---- going back by one packet. all: what vmb_rx_next gave */

@@ -21,6 +21,7 @@ void vmbi_requests_init(struct vmbi_requests *r)
 		r->free[i] = (uint16_t)i;
 	}
 	r->out = 0;
+	r->sent = 0;
 	r->zombies = 0;
 	r->buried = 0;
 	r->in = r->size;

@@ -41,6 +41,8 @@ struct vmbi_requests {
 	uint32_t out __attribute__((aligned(64))); /* numbers ever taken out of the ring */
 	uint32_t seen;    /* `in`, as last seen */
 	uint32_t zombies; /* ever cancelled */
+	uint32_t reserved;
+	uint64_t sent;    /* ever taken */
 	/* [rx] */
 	uint32_t in __attribute__((aligned(64))); /* numbers ever put into the ring */
 	uint32_t buried;  /* cancelled ones that were completed */
@@ -68,6 +70,7 @@ static inline void vmbi_request_take(struct vmbi_requests *r, struct vmbi_reques
 	q->user = user;
 	VMBI_STORE32_RELEASE(&q->word, VMBI_LOAD32_RELAXED(&q->word) + VMBI_REQUEST_GENERATION + VMBI_REQUEST_LIVE);
 	VMBI_STORE32_RELAXED(&r->out, r->out + 1);
+	VMBI_WRITE64(&r->sent, VMBI_READ64(&r->sent) + 1);
 }
 
 /* Where an id belongs, and the word of its slot while it is live; the number of slots, if no table gave it. */

@@ -26,8 +26,10 @@ static inline int send_is_pipe(const struct vmb_channel *ch, const struct vmb_pa
 /* The peer must be signalled: do it, or say so. The last act of every call. */
 static int send_signal(struct vmb_channel *ch)
 {
-	if (ch->flags & VMB_CHANNEL_DEFER)
+	if (ch->flags & VMB_CHANNEL_DEFER) {
+		VMBI_STORE32_RELAXED(&ch->signals.deferred, ch->signals.deferred + 1);
 		return VMB_SIGNAL;
+	}
 	if (ch->signal)
 		ch->signal(ch->ctx);
 	return 0;
@@ -127,6 +129,7 @@ static VMBI_RING_COLD int send_full(struct vmb_channel *ch, const struct vmb_pac
 
 		if (send_is_pipe(ch, p))
 			framed.len += VMBI_PIPE_HEADER;
+		vmbi_signals_ask(&ch->signals);
 		r = vmb_tx_arm(&ch->tx, &framed, ch->least_free);
 		if (r == VMB_YES) {
 			r = send_write(ch, p, from);
@@ -284,14 +287,6 @@ int vmb_channel_send(struct vmb_channel *ch, struct vmb_packet *p)
 		return vmbi_channel_refusal(state);
 	r = send_is_short(ch, p) ? vmb_tx_put(&ch->tx, p) : send_queue(ch, p, NULL);
 	return r < 0 ? r : send_flush(ch, r);
-}
-
-int vmb_channel_signal(struct vmb_channel *ch)
-{
-	VMBI_CHANNEL_CHECK(ch, 1);
-	if (ch->signal)
-		ch->signal(ch->ctx);
-	return 0;
 }
 
 /* ---- several packets */

@@ -66,6 +66,12 @@ int vmbi_gpadls_unuse(struct vmbi_gpadl_store *s, uint32_t ref);
 int vmbi_gpadls_is_leaving(struct vmbi_gpadl_store *s, uint32_t ref);
 /* The guest wants it back, or its owner goes. 1: nobody uses it, it is forgotten at once. 0: it waits for unuse. */
 int vmbi_gpadls_leave(struct vmbi_gpadl_store *s, uint32_t ref);
+/* The lists of an owner of which bodies are missing, by rising id: start with ref 0; 0 after the last. */
+uint32_t vmbi_gpadls_building(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t ref);
+/* The reference that was given last. */
+uint32_t vmbi_gpadls_newest(const struct vmbi_gpadl_store *s);
+/* What is at a reference, and whose: VMB_LIST_*; NONE: nothing. */
+uint32_t vmbi_gpadls_look(const struct vmbi_gpadl_store *s, uint32_t ref, uint32_t *owner);
 /* Forget what is still being built for an owner. */
 void vmbi_gpadls_purge(struct vmbi_gpadl_store *s, uint32_t owner);
 /* The owner's complete lists, leaving or not, by rising id: start with ref 0; 0 after the last. Safe against forgetting the one

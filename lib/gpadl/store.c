@@ -43,7 +43,7 @@ struct vmbi_gpadl_store {
 	uint64_t (*chunks)[GPADLS_CHUNK];
 	uint32_t *links;              /* the next chunk of the same list, or the next free one */
 	struct vmbi_gpadl_limits limits;
-	uint32_t free_entry, free_chunk;
+	uint32_t free_entry, free_chunk, newest;
 	uint32_t building_set;        /* the lists that wait for bodies, by id alone: a body names no channel */
 	uint32_t building, lists, charged;
 	uint32_t pages;               /* as vmbi_gpadls_count gives them */
@@ -121,6 +121,7 @@ static uint32_t gpadls_new(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t 
 	struct gpadls_owner *o = &s->owners[owner];
 
 	s->free_entry = e->first;
+	s->newest = ref;
 	*e = (struct gpadls_entry){ .owner = owner, .words = words, .ranges = ranges, .ranges_left = ranges };
 	e->first = e->last = e->at = s->free_chunk;
 	for (uint32_t n = gpadls_chunks(words); n > 1; n--)
@@ -377,6 +378,31 @@ static uint32_t gpadls_step(const struct vmbi_gpadl_store *s, uint32_t owner, ui
 	uint32_t set = s->owners[owner].set;
 
 	return ref ? vmbi_ids_after(&s->ids, set, s->id[ref]) : vmbi_ids_first(&s->ids, set);
+}
+
+uint32_t vmbi_gpadls_building(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t ref)
+{
+	do
+		ref = gpadls_step(s, owner, ref);
+	while (ref && s->entries[ref].complete);
+	return ref;
+}
+
+uint32_t vmbi_gpadls_newest(const struct vmbi_gpadl_store *s)
+{
+	return s->newest;
+}
+
+uint32_t vmbi_gpadls_look(const struct vmbi_gpadl_store *s, uint32_t ref, uint32_t *owner)
+{
+	const struct gpadls_entry *e = &s->entries[ref];
+
+	*owner = e->owner;
+	if (!e->owner)
+		return VMB_LIST_NONE;
+	if (!e->complete)
+		return VMB_LIST_BUILDING;
+	return e->leaving ? VMB_LIST_LEAVING : VMB_LIST_ALIVE;
 }
 
 void vmbi_gpadls_purge(struct vmbi_gpadl_store *s, uint32_t owner)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* Results and reasons in words. The texts lie in the tables themselves, so that nothing needs relocation. */
+/* Results, reasons, and what trace and snapshot tell, in words. The texts lie in the tables themselves, so that nothing needs relocation. */
 #include "vmbus.h"
 
 struct text_error {
@@ -58,4 +58,57 @@ _Static_assert(VMB_R_INDEX == 1 && VMB_R_PAYLOAD == sizeof text_reasons / sizeof
 const char *vmb_reason_name(uint32_t reason)
 {
 	return reason >= VMB_R_INDEX && reason <= VMB_R_PAYLOAD ? text_reasons[reason - VMB_R_INDEX] : "?";
+}
+
+/* ---- what is told by trace and snapshot. Each table begins with value 0; "" has no name */
+
+static const char text_trace[][16] = { "", "message in", "message out", "connection", "channel", "device", "gpadl", "signals" };
+static const char text_fate[][12] = { "", "taken", "late", "malformed", "version", "direction", "untrusted", "state", "unknown", "value",
+				      "refused", "quota", "again", "lost" };
+static const char text_bus[][12] = { "none", "connecting", "connected", "running", "leaving", "resetting", "unloading" };
+static const char text_state[][12] = { "free", "unoffered", "offered", "announcing", "opening", "open", "failed", "closing", "closed",
+				       "reopening", "revoked" };
+static const char text_device[][12] = { "none", "asking", "asked", "stale", "attached", "remote", "draining" };
+static const char text_list[][12] = { "none", "building", "sent", "alive", "leaving", "tearing", "settled", "burnt" };
+static const char text_has[][12] = { "seen", "released", "rescinded", "removed", "reserved", "object", "abandoned", "kept", "ring" };
+
+#define TEXT_NAME(table, value) \
+	((value) < sizeof table / sizeof *table && *table[value] ? table[value] : "?")
+#define TEXT_LAST(table, value) \
+	_Static_assert((value) + 1 == sizeof table / sizeof *table, "one text per value")
+TEXT_LAST(text_trace, VMB_TRACE_SIGNALS);
+TEXT_LAST(text_fate, VMB_FATE_LOST);
+TEXT_LAST(text_bus, VMB_BUS_UNLOADING);
+TEXT_LAST(text_state, VMB_STATE_REVOKED);
+TEXT_LAST(text_device, VMB_DEVICE_DRAINING);
+TEXT_LAST(text_list, VMB_LIST_BURNT);
+
+static const char *text_of_bit(uint32_t bit)
+{
+	for (uint32_t i = 0; i < sizeof text_has / sizeof *text_has; i++)
+		if (bit == 1u << i)
+			return text_has[i];
+	return "?";
+}
+
+const char *vmb_name(uint32_t set, uint32_t value)
+{
+	switch (set) {
+	case VMB_NAMES_TRACE:
+		return TEXT_NAME(text_trace, value);
+	case VMB_NAMES_FATE:
+		return TEXT_NAME(text_fate, value);
+	case VMB_NAMES_BUS:
+		return TEXT_NAME(text_bus, value);
+	case VMB_NAMES_STATE:
+		return TEXT_NAME(text_state, value);
+	case VMB_NAMES_DEVICE:
+		return TEXT_NAME(text_device, value);
+	case VMB_NAMES_LIST:
+		return TEXT_NAME(text_list, value);
+	case VMB_NAMES_HAS:
+		return text_of_bit(value);
+	default:
+		return "?";
+	}
 }

@@ -55,6 +55,7 @@ struct vmb_tx {
 	uint64_t packets, signals;
 	uint64_t masked; /* publications that would have signalled, had the consumer not masked */
 	uint64_t full;   /* times that a packet did not fit */
+	uint64_t bytes;  /* published */
 };
 
 struct vmb_rx {
@@ -68,6 +69,7 @@ struct vmb_rx {
 	struct vmbi_dirty dirty;
 	/* for the channel */
 	uint64_t packets, signals;
+	uint64_t bytes;   /* released */
 	uint64_t head;    /* of the last packet given out that has a list: the word that counts its ranges, as fetched */
 };
 

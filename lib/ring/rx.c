@@ -264,6 +264,7 @@ static inline uint32_t rx_settle(struct vmb_rx *rx)
 	vmbi_ring_count(&rx->packets, rx->fresh);
 	rx->fresh = 0;
 	rx->pub = rx->next;
+	vmbi_ring_count(&rx->bytes, vmbi_ring_used(rx->pub, old, rx->ring.size));
 	return old;
 }
 

@@ -347,6 +347,7 @@ int vmb_tx_commit(struct vmb_tx *tx)
 	tx->fresh = 0;
 	old = tx->pub;
 	tx->pub = tx->next;
+	vmbi_ring_count(&tx->bytes, vmbi_ring_used(tx->pub, old, r->size));
 
 	mask = vmbi_ring_load(r, VMBI_RING_MASK);
 	out = vmbi_ring_load(r, VMBI_RING_OUT);

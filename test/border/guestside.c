@@ -313,17 +313,6 @@ void gs_sender(void)
 
 /* ---- making it */
 
-static void keep(struct border_case *c, void *at, size_t bytes)
-{
-	unsigned i = 0;
-
-	while (c->memory[i].bytes)
-		i++;
-	cr_assert_lt(i, BORDER_MEMORIES);
-	c->memory[i].at = at;
-	c->memory[i].bytes = bytes;
-}
-
 static size_t between(const void *from, const void *to)
 {
 	return (size_t)((const uint8_t *)to - (const uint8_t *)from);
@@ -340,13 +329,13 @@ static void at_end(void)
 /* All that may change; not the counter of strays, which nobody looks at. */
 static void keep_all(struct border_case *c, size_t bytes)
 {
-	keep(c, &gs, sizeof gs);
-	keep(c, storage, between(storage, &gs.g->stray));
-	keep(c, &gs.g->stray + 1, between(&gs.g->stray + 1, storage + bytes));
-	keep(c, channel_mem, sizeof channel_mem);
+	border_keep(c, &gs, sizeof gs);
+	border_keep(c, storage, between(storage, &gs.g->stray));
+	border_keep(c, &gs.g->stray + 1, between(&gs.g->stray + 1, storage + bytes));
+	border_keep_channel(c, channel_mem, sizeof channel_mem);
 	for (unsigned i = 0; i < RING_PAGES; i++)
-		keep(c, ring[i], KEPT);
-	keep(c, page[0], KEPT);
+		border_keep(c, ring[i], KEPT);
+	border_keep(c, page[0], KEPT);
 	c->exempt[0] = &gs.g->stray;
 }
 

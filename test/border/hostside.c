@@ -415,17 +415,6 @@ static void at_end(void)
 		border_fail("EV_CLOSED came twice");
 }
 
-static void keep(struct border_case *c, void *at, size_t bytes)
-{
-	unsigned i = 0;
-
-	while (c->memory[i].bytes)
-		i++;
-	cr_assert_lt(i, BORDER_MEMORIES);
-	c->memory[i].at = at;
-	c->memory[i].bytes = bytes;
-}
-
 void hs_make(struct border_case *c, const char *name, uint32_t version, uint32_t max_channels)
 {
 	struct vmb_host_config cfg = { .size = sizeof cfg, .vps = 8, .max_channels = max_channels, .max_gpadls = 4,
@@ -456,14 +445,14 @@ void hs_make(struct border_case *c, const char *name, uint32_t version, uint32_t
 	hs.wakes = hs.interrupts = hs.poked = hs.woken = 0;
 	memset(c, 0, sizeof *c);
 	c->name = name;
-	keep(c, &hs, sizeof hs);
-	keep(c, storage, offsetof(struct vmb_host, stray)); /* a counter that nobody looks at */
-	keep(c, &hs.h->stray + 1, need.bytes - offsetof(struct vmb_host, stray) - sizeof hs.h->stray);
-	keep(c, channel_mem, sizeof channel_mem);
+	border_keep(c, &hs, sizeof hs);
+	border_keep(c, storage, offsetof(struct vmb_host, stray)); /* a counter that nobody looks at */
+	border_keep(c, &hs.h->stray + 1, need.bytes - offsetof(struct vmb_host, stray) - sizeof hs.h->stray);
+	border_keep_channel(c, channel_mem, sizeof channel_mem);
 	for (unsigned i = 0; i < 4; i++)
-		keep(c, ram[HS_RING + i], KEPT);
-	keep(c, ram[HS_PAGE], KEPT);
-	keep(c, ram[HS_PAGE] + 2048, KEPT);
+		border_keep(c, ram[HS_RING + i], KEPT);
+	border_keep(c, ram[HS_PAGE], KEPT);
+	border_keep(c, ram[HS_PAGE] + 2048, KEPT);
 	c->exempt[0] = &hs.h->stray;
 	c->touched = on_touch;
 	c->end = at_end;

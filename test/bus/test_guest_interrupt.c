@@ -60,6 +60,39 @@ Test(guest_interrupt, a_flag_wakes_its_channel_and_is_cleared)
 	bench_free(b);
 }
 
+/* One after the other, and all at once; the array may lie at any multiple of 4 bytes. */
+Test(guest_interrupt, every_flag_at_either_alignment)
+{
+	static _Alignas(256) uint8_t room[512];
+	struct bench *b = bench_offered(VMB_V5_3, 2047);
+	struct pages p = { { 0 }, { 0 } };
+
+	bench_opened(b, b->open[0].handle, 0);
+	for (uint32_t at = 0; at <= 12; at += 4) {
+		uint8_t *flags = room + at;
+		uint64_t stray = bench_info(b).stray_events;
+
+		memset(b->wakes, 0, sizeof b->wakes);
+		memset(room, 0, sizeof room);
+		for (uint32_t n = 0; n < 2048; n++) {
+			set(flags, n);
+			cr_assert_eq(vmb_guest_interrupt(b->g, flags, p.slot), 0);
+			cr_assert_eq(is_set(flags, n), 0, "flag %u at %u", n, at);
+		}
+		cr_assert_eq(bench_info(b).stray_events - stray, 2047);
+		cr_assert_eq(b->wakes[1], 1);
+		memset(flags, 0xff, 256);
+		flags[256] = 0xa5;
+		cr_assert_eq(vmb_guest_interrupt(b->g, flags, p.slot), 0);
+		for (uint32_t n = 0; n < 256; n++)
+			cr_assert_eq(flags[n], 0);
+		cr_assert_eq(flags[256], 0xa5);
+		cr_assert_eq(bench_info(b).stray_events - stray, 2 * 2047);
+		cr_assert_eq(b->wakes[1], 2);
+	}
+	bench_free(b);
+}
+
 Test(guest_interrupt, flags_without_a_channel_are_cleared_and_counted)
 {
 	struct bench *b = bench_offered(VMB_V5_3, 2000); /* seen, not open: no interrupt is expected */

@@ -21,7 +21,7 @@ Test(guest_misuse, configs_are_checked)
 		cr_assert_eq(vmb_guest_storage(&cfg, &need), error, #change); \
 	} while (0)
 	REFUSED(cfg.size = 8, VMB_ESTRUCT);
-	REFUSED(cfg.size--, VMB_ESTRUCT);
+	REFUSED(cfg.size = offsetof(struct vmb_guest_config, signal_budget) - 1, VMB_ESTRUCT);
 	REFUSED(cfg.flags = 1, VMB_EINVAL);
 	REFUSED(cfg.post = NULL, VMB_EINVAL);
 	REFUSED(cfg.signal = NULL, VMB_EINVAL);

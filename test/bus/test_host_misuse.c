@@ -89,7 +89,7 @@ BAD_CONFIG(gpadls_beyond_reason, cfg.max_gpadls = 0xffffffff, VMB_EINVAL)
 BAD_CONFIG(pages_beyond_reason, cfg.max_gpadl_pages = 0xffffffff, VMB_EINVAL)
 BAD_CONFIG(messages_beyond_reason, cfg.max_messages = 0xffffffff, VMB_EINVAL)
 BAD_CONFIG(size_zero, cfg.size = 0, VMB_ESTRUCT)
-BAD_CONFIG(size_short, cfg.size -= 8, VMB_ESTRUCT)
+BAD_CONFIG(size_short, cfg.size = offsetof(struct vmb_host_config, signal_budget) - 1, VMB_ESTRUCT)
 BAD_CONFIG(size_huge, cfg.size = 0x10001, VMB_ESTRUCT)
 
 Test(host_misuse, config_of_a_newer_caller)
