@@ -7,10 +7,9 @@
  */
 #include "guest.h"
 
-int vmbi_guest_may_speak(const struct vmb_guest_config *cfg, uint32_t version)
+static int guest_connect_may(const struct vmb_guest_config *cfg, uint32_t version)
 {
-	return vmbi_version_known(version) && version <= cfg->max_version && version >= cfg->min_version &&
-	       (version >= VMB_V2_4 || cfg->interrupt_gpa);
+	return version <= cfg->max_version && version >= cfg->min_version && (version >= VMB_V2_4 || cfg->interrupt_gpa);
 }
 
 uint32_t vmbi_guest_version_below(const struct vmb_guest_config *cfg, uint32_t version)
@@ -18,7 +17,7 @@ uint32_t vmbi_guest_version_below(const struct vmb_guest_config *cfg, uint32_t v
 	uint32_t best = 0, v;
 
 	for (uint32_t i = 0; (v = vmb_version_at(i)) != 0 && v < version; i++)
-		if (vmbi_guest_may_speak(cfg, v))
+		if (guest_connect_may(cfg, v))
 			best = v;
 	return best;
 }
@@ -69,7 +68,7 @@ static void guest_connect_next(struct vmb_guest *g, int32_t status, uint32_t sai
 		g->connect_status = status;
 		g->connect_said = said;
 	}
-	g->version = g->only_version ? 0 : vmbi_guest_version_below(&g->cfg, g->version);
+	g->version = vmbi_guest_version_below(&g->cfg, g->version);
 	if (g->version)
 		vmbi_guest_connection_send(g, VMBI_MSG_INITIATE_CONTACT);
 	else
@@ -178,7 +177,6 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
 void vmbi_guest_on_all_offers(struct vmb_guest *g)
 {
 	vmbi_guest_become(g, VMB_BUS_RUNNING);
-	vmbi_guest_lose(g);
 	g->offers_status = 0;
 	vmbi_guest_connection_mark(g, VMBI_GE_OFFERS_DONE);
 }
@@ -195,7 +193,7 @@ static int guest_connect(struct vmb_guest *g)
 	vmbi_guest_unmark(g, VMBI_GUEST_NODE_CONNECTION(g), VMBI_GE_CONNECTED); /* of an attempt before */
 	vmbi_guest_become(g, VMB_BUS_CONNECTING);
 	g->connect_status = 0;
-	g->version = g->only_version ? g->only_version : vmbi_guest_version_below(&g->cfg, UINT32_MAX);
+	g->version = vmbi_guest_version_below(&g->cfg, UINT32_MAX);
 	g->redirected = g->cfg.vtl == VMBI_REDIRECT_VTL;
 	vmbi_guest_connection_send(g, VMBI_MSG_INITIATE_CONTACT);
 	return 0;

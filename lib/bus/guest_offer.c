@@ -143,14 +143,6 @@ static void guest_offer_read(const struct vmb_guest *g, const uint8_t *msg, stru
 		o->monitor_id = 255; /* control-plane.md 8.3: then by hypercall */
 }
 
-/* Its id leads to it. */
-static void guest_offer_route(struct vmb_guest *g, const struct vmbi_gc *c)
-{
-	vmbi_guest_map_set(g, g->ids, c->id, vmbi_gc_slot(g, c));
-	if (g->scan < c->id / 32 + 1)
-		VMBI_STORE32_RELEASE(&g->scan, c->id / 32 + 1);
-}
-
 static struct vmbi_gc *guest_offer_slot(struct vmb_guest *g, const struct vmb_offer *o, uint32_t key)
 {
 	uint32_t slot = g->free_slot, id = o->channel_id;
@@ -169,7 +161,9 @@ static struct vmbi_gc *guest_offer_slot(struct vmb_guest *g, const struct vmb_of
 	c->opens = c->refused = c->closes = c->lost = 0;
 	c->shown_state = c->shown_has = 0;
 	vmbi_gc_changed(g, c);
-	guest_offer_route(g, c);
+	vmbi_guest_map_set(g, g->ids, id, slot);
+	if (g->scan < id / 32 + 1)
+		VMBI_STORE32_RELEASE(&g->scan, id / 32 + 1);
 	return c;
 }
 
@@ -181,41 +175,11 @@ static int guest_offer_is_sound(const struct vmb_guest *g, const struct vmb_offe
 	return !guest_offer_same(g, o, key, o->subchannel) && (!o->subchannel || guest_offer_same(g, o, key, 0));
 }
 
-/* Its owner knows it from before a sleep: the handle stays, all else is new. control-plane.md 14 */
-static int guest_offer_adopt(struct vmb_guest *g, const struct vmb_offer *o, uint32_t key, uint32_t dedicated)
-{
-	struct vmbi_gc *c = NULL;
-
-	for (uint32_t i = 1; i <= g->slots_used && !c; i++)
-		if (g->device_keys[i] == key && !o->subchannel &&
-		    (g->channels[i].flags & (VMBI_GC_LOST | VMBI_GC_RELEASED | VMBI_GC_ABANDONED)) == VMBI_GC_LOST &&
-		    !VMBI_MEMCMP(&g->channels[i].offer.class_id, &o->class_id, 16) &&
-		    !VMBI_MEMCMP(&g->channels[i].offer.instance, &o->instance, 16))
-			c = &g->channels[i];
-	if (!c)
-		return 0;
-	c->flags = (c->flags & ~VMBI_GC_LOST) | VMBI_GC_UNTOLD;
-	c->id = o->channel_id;
-	c->offer = *o;
-	c->dedicated = dedicated;
-	guest_offer_route(g, c);
-	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OFFER);
-	return 1;
-}
-
-void vmbi_guest_lose(struct vmb_guest *g)
-{
-	g->only_version = 0;
-	for (uint32_t i = 1; i <= g->slots_used; i++)
-		if (g->channels[i].flags & VMBI_GC_LOST)
-			vmbi_guest_abandon(g, &g->channels[i]);
-}
-
 int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 {
 	struct vmb_offer o;
 	struct vmbi_gc *c;
-	uint32_t id, key, dedicated;
+	uint32_t id, key;
 
 	guest_offer_read(g, msg, &o);
 	id = o.channel_id;
@@ -227,9 +191,6 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 	else if (c)
 		return 0;
 	key = vmbi_guest_device_key(&o);
-	dedicated = g->version >= VMB_V1_1 && vmbi_get16(msg + VMBI_AT(OFFER_CHANNEL, is_dedicated)) & 1;
-	if (g->only_version && guest_offer_adopt(g, &o, key, dedicated))
-		return 1;
 	if (!guest_offer_is_sound(g, &o, key)) {
 		guest_offer_decline(g, id);
 		return 0;
@@ -241,7 +202,7 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 		return 1;
 	}
 	c = guest_offer_slot(g, &o, key);
-	c->dedicated = dedicated;
+	c->dedicated = g->version >= VMB_V1_1 && vmbi_get16(msg + VMBI_AT(OFFER_CHANNEL, is_dedicated)) & 1;
 	c->socket = vmbi_guest_connect_offered(g, &o);
 	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OFFER);
 	return 1;
@@ -284,7 +245,7 @@ void vmbi_guest_abandon_all(struct vmb_guest *g)
 	for (uint32_t i = 1; i <= g->slots_used; i++) {
 		struct vmbi_gc *c = &g->channels[i];
 
-		if (!g->device_keys[i] || vmbi_guest_keep(g, c))
+		if (!c->id || vmbi_guest_keep(g, c))
 			continue;
 		if (c->flags & VMBI_GC_SEEN)
 			vmbi_guest_abandon(g, c);
@@ -301,7 +262,7 @@ void vmbi_guest_settle(struct vmb_guest *g, struct vmbi_gc *c)
 
 	if (!(c->flags & VMBI_GC_RELEASED) || c->state != VMBI_GC_IDLE || c->untold || c->send || g->marks[slot])
 		return;
-	if (g->state == VMB_BUS_LEAVING || c->flags & (VMBI_GC_KEPT | VMBI_GC_LOST)) {
+	if (g->state == VMB_BUS_LEAVING || c->flags & VMBI_GC_KEPT) {
 		vmbi_guest_forget(g, c); /* UNLOAD releases all. control-plane.md 11 */
 	} else {
 		c->send = VMBI_MSG_REL_ID_RELEASED;
