@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /* The guest target: an end with tight limits, its callbacks, its ring memory, and the steps of an input. See guest.h. */
 #include "guest.h"
+#include "watch.h"
 
 #include <stddef.h>
 
@@ -262,13 +263,19 @@ void guest_nested(void)
 	guest.depth--;
 }
 
+static void guest_watch(void *ctx, const struct vmb_trace *what)
+{
+	(void)ctx;
+	fuzz_watched(what);
+}
+
 static void guest_config(const struct fuzz_step *s)
 {
 	static const uint32_t versions[] = { 0, 0, 0, VMB_V5_3, VMB_V5_0, VMB_V4_1, VMB_V2_4, VMB_V1_1 };
 	struct vmb_guest_config *cfg = &guest.cfg;
 
 	*cfg = (struct vmb_guest_config){ .size = sizeof *cfg, .ctx = &guest, .post = guest_post, .signal = guest_signal, .wake = guest_wake,
-					  .poke = guest_poke };
+					  .poke = guest_poke, .trace = guest_watch };
 	cfg->max_version = versions[s->a % 8];
 	cfg->max_channels = 1 + s->b % 5;
 	cfg->max_gpadls = s->b & 0x80 ? 3 : 0;

@@ -4,6 +4,7 @@
  * Each open ends with one CLOSED, each list with one last event, each handle with one GONE; what is said to be free, the host has let go of.
  */
 #include "guest.h"
+#include "watch.h"
 
 struct guest_channel *guest_owner_at(uint64_t user)
 {
@@ -389,6 +390,7 @@ static unsigned owner_poll(unsigned n)
 static void owner_info(void)
 {
 	struct vmb_bus_info info = { .size = sizeof info };
+	uint32_t cursor = 0, kind = 0;
 	unsigned out = 0;
 	int r;
 
@@ -397,6 +399,14 @@ static void owner_info(void)
 	for (unsigned i = 0; i < guest.channels; i++)
 		out += guest.channel[i].state != CHANNEL_IDLE;
 	fuzz_need(info.attached == out);
+	do {
+		struct vmb_part part = { .size = sizeof part };
+
+		GUEST_CALL(r, vmb_guest_snapshot(guest.g, &cursor, &part));
+		fuzz_need(r == VMB_YES || r == 0);
+		if (r)
+			kind = fuzz_part(&part, kind);
+	} while (r);
 }
 
 static void owner_connection(const struct fuzz_step *s)

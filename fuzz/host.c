@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /* The host target: an end with tight limits, the steps of an input, and the end of it all. See host.h. */
 #include "host.h"
+#include "watch.h"
 
 #include <stddef.h>
 
@@ -49,6 +50,21 @@ static void host_null(uint32_t n)
 }
 
 /* What the machine does by itself: slots empty, pages cannot be mapped, the guest writes to its memory. */
+static void host_parts(void)
+{
+	uint32_t cursor = 0, kind = 0;
+	int r;
+
+	do {
+		struct vmb_part part = { .size = sizeof part };
+
+		HOST_CALL(r, vmb_host_snapshot(host.h, &cursor, &part));
+		fuzz_need(r == VMB_YES || r == 0);
+		if (r)
+			kind = fuzz_part(&part, kind);
+	} while (r);
+}
+
 static void host_machine(const struct fuzz_step *s)
 {
 	int r;
@@ -102,6 +118,8 @@ void host_run(const struct fuzz_step *s)
 	}
 	HOST_CALL(r, vmb_host_info(host.h, &info));
 	fuzz_need(!r);
+	if (s->op == 4)
+		host_parts();
 	fuzz_need(info.gpadls <= host.cfg.max_gpadls && info.gpadl_pages <= host.cfg.max_gpadl_pages);
 	if (!info.queued && !host.busy)
 		host.was_blocked = 0;

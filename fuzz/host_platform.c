@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /* The platform of a host end: guest memory that can be touched only while it is mapped, and the callbacks, some of which fail. */
 #include "host.h"
+#include "watch.h"
 
 #define PLATFORM_MAPS 64u
 
@@ -197,6 +198,12 @@ static void platform_poke(void *ctx)
 	fuzz_need(ctx == &host);
 }
 
+static void platform_watch(void *ctx, const struct vmb_trace *what)
+{
+	(void)ctx;
+	fuzz_watched(what);
+}
+
 void host_platform_callbacks(struct vmb_host_config *cfg)
 {
 	cfg->ctx = &host;
@@ -206,4 +213,5 @@ void host_platform_callbacks(struct vmb_host_config *cfg)
 	cfg->poke = platform_poke;
 	cfg->map = platform_map;
 	cfg->unmap = platform_unmap;
+	cfg->trace = platform_watch;
 }

@@ -34,7 +34,7 @@ int channel_result(struct channel_side *s, int r)
 		s->broken = 1;
 	}
 	if (r >= 0 && s->cfg.flags & VMB_CHANNEL_DEFER && r & VMB_SIGNAL)
-		fuzz_need(!vmb_channel_signal(s->ch));
+		fuzz_need(!vmb_channel_signal(s->ch) && !vmb_channel_signalled(s->ch));
 	return r;
 }
 
