@@ -35,28 +35,18 @@ static void guest_interrupt_channel(struct vmb_guest *g, uint32_t flag)
 }
 
 /* 1: flag 0 was set, which is no channel. */
-static uint32_t guest_interrupt_word(struct vmb_guest *g, void *flags, uint32_t w)
+static uint32_t guest_interrupt_flags(struct vmb_guest *g, void *flags, uint32_t words)
 {
-	uint32_t bits = vmbi_flags_take(flags, w), zero = w ? 0 : bits & 1;
+	struct vmbi_flags_scan scan = { .flags = flags, .end = words };
+	uint32_t zero = 0, bits;
 
-	for (bits -= zero; bits; bits &= bits - 1)
-		guest_interrupt_channel(g, w * 32 + vmbi_flags_lowest(bits));
-	return zero;
-}
-
-static uint32_t guest_interrupt_words(struct vmb_guest *g, void *flags, uint32_t words)
-{
-	uint32_t zero = 0;
-
-	for (uint32_t eight = 0; (eight = vmbi_flags_eight(flags, eight, words)) < words; eight += 8) {
-		for (uint32_t w = eight; w < eight + 8 && w < words; w += 2) {
-			uint64_t two = vmbi_flags_two(flags, w);
-
-			if (two & UINT32_MAX)
-				zero |= guest_interrupt_word(g, flags, w);
-			if (two >> 32 && w + 1 < words)
-				(void)guest_interrupt_word(g, flags, w + 1);
+	while ((bits = vmbi_flags_next(&scan)) != 0) {
+		if (!scan.first) {
+			zero = bits & 1;
+			bits -= zero;
 		}
+		for (; bits; bits &= bits - 1)
+			guest_interrupt_channel(g, scan.first + vmbi_flags_lowest(bits));
 	}
 	return zero;
 }
@@ -68,9 +58,9 @@ int vmb_guest_interrupt(struct vmb_guest *g, void *flags, const void *slot)
 	if (!g || !flags || !slot)
 		return VMB_EINVAL;
 	words = VMBI_LOAD32_ACQUIRE(&g->scan);
-	zero = guest_interrupt_words(g, flags, words);
+	zero = guest_interrupt_flags(g, flags, words);
 	if (zero && VMBI_LOAD32_RELAXED(&g->by_page)) /* below 2.4 flag 0 says, look at the page */
-		zero = guest_interrupt_words(g, g->cfg.interrupt_page, words);
+		zero = guest_interrupt_flags(g, g->cfg.interrupt_page, words);
 	if (zero)
 		guest_interrupt_stray(g);
 	if (!vmbi_slot_busy(slot))

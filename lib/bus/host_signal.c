@@ -53,18 +53,18 @@ static int signal_channel(struct vmb_host *h, uint32_t id)
  * without a channel is ignored. */
 static int signal_page(struct vmb_host *h)
 {
+	struct vmbi_flags_scan scan = { .end = VMBI_FLAG_WORDS };
+	uint32_t bits;
 	int open;
 
 	if (vmbi_gate_is_closed(&h->page_gate))
 		return 0;
 	open = vmbi_gate_enter(&h->page_gate);
-	for (uint32_t w = 0; open && w < VMBI_FLAG_WORDS; w++) {
-		uint32_t bits = vmbi_flags_take(h->page + VMBI_INTERRUPT_HALF, w);
-
-		for (uint32_t id = w * 32; bits; id++, bits >>= 1)
-			if (bits & 1 && !signal_channel(h, id))
+	scan.flags = open ? h->page + VMBI_INTERRUPT_HALF : NULL;
+	while (open && (bits = vmbi_flags_next(&scan)) != 0)
+		for (; bits; bits &= bits - 1)
+			if (!signal_channel(h, scan.first + vmbi_flags_lowest(bits)))
 				(void)VMBI_FETCH_ADD32(&h->stray, 1u);
-	}
 	vmbi_host_gate_leave(h, &h->page_gate);
 	return open;
 }

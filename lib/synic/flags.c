@@ -13,14 +13,64 @@
 #define FLAGS_MONITOR_PARAMETER 0x440u
 #define FLAGS_MONITOR_IDS 128u
 
+static uint8_t *flags_word(void *flags, uint32_t w)
+{
+	return (uint8_t *)flags + (size_t)w * 4;
+}
+
+static uint32_t flags_exchange(uint8_t *word)
+{
+	return VMBI_LE32(VMBI_EXCHANGE32(word, 0));
+}
+
 uint32_t vmbi_flags_take(void *flags, uint32_t w)
 {
-	uint8_t *word = (uint8_t *)flags + (size_t)w * 4;
+	uint8_t *word = flags_word(flags, w);
 
 	/* Most words are 0, and looking costs less than an exchange. A flag set just now raises its interrupt after. */
-	if (!VMBI_LOAD32_RELAXED(word))
-		return 0;
-	return VMBI_LE32(VMBI_EXCHANGE32(word, 0));
+	return VMBI_LOAD32_RELAXED(word) ? flags_exchange(word) : 0;
+}
+
+/* Which of the next words have flags: each is looked at once. 0: none below the end. Written out, for all words are looked at by each interrupt. */
+static uint32_t flags_look(struct vmbi_flags_scan *s)
+{
+	uint32_t v0, v1, v2, v3, v4, v5, v6, v7, at = s->at, set;
+	const uint8_t *word = flags_word(s->flags, at);
+
+	do {
+		if (at >= s->end)
+			return 0;
+		v0 = VMBI_LOAD32_RELAXED(word);
+		v1 = VMBI_LOAD32_RELAXED(word + 4);
+		v2 = VMBI_LOAD32_RELAXED(word + 8);
+		v3 = VMBI_LOAD32_RELAXED(word + 12);
+		v4 = VMBI_LOAD32_RELAXED(word + 16);
+		v5 = VMBI_LOAD32_RELAXED(word + 20);
+		v6 = VMBI_LOAD32_RELAXED(word + 24);
+		v7 = VMBI_LOAD32_RELAXED(word + 28);
+		at += 8;
+		word += 32;
+	} while (!(v0 | v1 | v2 | v3 | v4 | v5 | v6 | v7));
+	s->at = at;
+	set = (v0 ? 1u : 0) | (v1 ? 2u : 0) | (v2 ? 4u : 0) | (v3 ? 8u : 0) | (v4 ? 16u : 0) | (v5 ? 32u : 0) | (v6 ? 64u : 0) | (v7 ? 128u : 0);
+	return at <= s->end ? set : set & (0xffu >> (at - s->end));
+}
+
+uint32_t vmbi_flags_next(struct vmbi_flags_scan *s)
+{
+	uint32_t bits = 0;
+
+	while (!bits) {
+		uint32_t w;
+
+		if (!s->set && !(s->set = flags_look(s)))
+			return 0;
+		w = s->at - 8 + vmbi_flags_lowest(s->set);
+		s->set &= s->set - 1;
+		s->first = w * 32;
+		bits = flags_exchange(flags_word(s->flags, w));
+	}
+	return bits;
 }
 
 int vmbi_flags_set(void *flags, uint32_t flag)

@@ -16,28 +16,16 @@ int vmbi_slot_take(void *slot, uint8_t out[VMB_MESSAGE_MAX], uint32_t *len);
 
 /* Take 32 flags at once: word w of an event-flags array or of the receiving half of an interrupt page; bit b is flag 32 w + b. */
 uint32_t vmbi_flags_take(void *flags, uint32_t w);
-/* Most flags are not set. From word w on, a multiple of 8, the first eight words below `end` with a flag that may be set; else end or more. A
- * look, not a take. Flags that do not begin at a multiple of 8 bytes are not looked at. */
-static inline uint32_t vmbi_flags_eight(const void *flags, uint32_t w, uint32_t end)
-{
-	const uint8_t *at = (const uint8_t *)flags + (size_t)w * 4;
-
-	if ((uintptr_t)at % 8)
-		return w;
-	for (; w < end; w += 8, at += 32)
-		if ((VMBI_READ64(at) | VMBI_READ64(at + 8)) | (VMBI_READ64(at + 16) | VMBI_READ64(at + 24)))
-			break;
-	return w;
-}
-
-/* The same for words w and w + 1, w a multiple of 2: what they may be, the first one in the low half. */
-static inline uint64_t vmbi_flags_two(const void *flags, uint32_t w)
-{
-	const uint8_t *at = (const uint8_t *)flags + (size_t)w * 4;
-
-	return (uintptr_t)at % 8 ? UINT64_MAX : VMBI_READ64(at);
-}
-
+/* All words below `end` that have flags are taken, one after the other: { .flags = ..., .end = ... }. */
+struct vmbi_flags_scan {
+	void *flags;
+	uint32_t end;
+	uint32_t first; /* number of the first flag of the word that was given last */
+	uint32_t at;    /* eight words are looked at together: the next ones */
+	uint32_t set;   /* bit i: word at - 8 + i had flags, and is still to be taken */
+};
+/* The flags of the next word; 0: there is none. */
+uint32_t vmbi_flags_next(struct vmbi_flags_scan *s);
 /* The number of the lowest bit that is set; one is. Compilers have it as a call for some processors. */
 static inline uint32_t vmbi_flags_lowest(uint32_t bits)
 {
