@@ -391,9 +391,6 @@ void vmbi_guest_connect_told(struct vmb_guest *g, struct vmbi_gs *s);
 /* The channel of a handle that the embedder was given, or NULL. */
 struct vmbi_gc *vmbi_guest_find(struct vmb_guest *g, vmb_handle ch);
 /* The channel of an id that came from the host, or NULL. */
-/* The channels of a device are found by their class and instance: a hash of them, and a new channel that has it. */
-uint32_t vmbi_guest_device_key(const struct vmb_offer *o);
-void vmbi_guest_device_add(struct vmb_guest *g, uint32_t slot, uint32_t key);
 struct vmbi_gc *vmbi_guest_by_id(struct vmb_guest *g, uint32_t id);
 int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg);
 int vmbi_guest_on_rescind(struct vmb_guest *g, const uint8_t *msg);

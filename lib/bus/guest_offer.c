@@ -27,8 +27,8 @@ struct vmbi_gc *vmbi_guest_by_id(struct vmb_guest *g, uint32_t id)
 	return slot ? &g->channels[slot] : NULL;
 }
 
-/* Not 0. */
-uint32_t vmbi_guest_device_key(const struct vmb_offer *o)
+/* Of class and instance: by it the channels of a device are found. Not 0. */
+static uint32_t guest_offer_key(const struct vmb_offer *o)
 {
 	uint32_t key = 0;
 
@@ -54,7 +54,7 @@ static const struct vmbi_gc *guest_offer_same(const struct vmb_guest *g, const s
 	return NULL;
 }
 
-void vmbi_guest_device_add(struct vmb_guest *g, uint32_t slot, uint32_t key)
+static void guest_offer_device_add(struct vmb_guest *g, uint32_t slot, uint32_t key)
 {
 	uint32_t *first = &g->devices[key >> 1 & g->device_mask];
 
@@ -154,7 +154,7 @@ static struct vmbi_gc *guest_offer_slot(struct vmb_guest *g, const struct vmb_of
 	if (slot > g->slots_used)
 		g->slots_used = slot;
 	g->live++;
-	vmbi_guest_device_add(g, slot, key);
+	guest_offer_device_add(g, slot, key);
 	c->id = id;
 	c->generation++;
 	c->offer = *o;
@@ -190,7 +190,7 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 		vmbi_guest_forget(g, c); /* it was released: our message did arrive. control-plane.md 12.3 */
 	else if (c)
 		return 0;
-	key = vmbi_guest_device_key(&o);
+	key = guest_offer_key(&o);
 	if (!guest_offer_is_sound(g, &o, key)) {
 		guest_offer_decline(g, id);
 		return 0;

@@ -30,10 +30,10 @@ static void gpadl_answer(struct vmb_host *h, int what, const struct vmbi_gpadl_a
 	switch (what) {
 	case VMBI_GPADL_WAITING:
 		if (!before)
-			gpadl_trace(h, a->owner, vmbi_gpadls_newest(h->store), a->id, before);
+			gpadl_trace(h, a->owner, a->ref, a->id, before);
 		break;
 	case VMBI_GPADL_COMPLETE:
-		gpadl_trace(h, a->owner, vmbi_gpadls_find(h->store, a->owner, a->id), a->id, before);
+		gpadl_trace(h, a->owner, a->ref, a->id, before);
 		gpadl_created(h, h->ch[a->owner].id, a->id, 0);
 		break;
 	case VMBI_GPADL_QUOTA:
@@ -58,7 +58,6 @@ void vmbi_host_gpadl_header(struct vmb_host *h, const uint8_t *msg, uint32_t len
 	uint32_t id = vmbi_get32(msg + VMBI_AT(GPADL_HEADER, channel_id));
 	struct vmbi_hc *c = vmbi_host_known(h, id);
 	struct vmbi_gpadl_answer a;
-
 	int what;
 
 	if (!c || c->kept) { /* to a reserved channel nothing is added. control-plane.md 10.5 */

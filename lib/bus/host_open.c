@@ -204,11 +204,12 @@ void vmbi_host_modified(struct vmb_host *h, struct vmbi_hc *c, uint32_t status)
 
 static void open_modify_error(struct vmb_host *h, uint32_t id, uint32_t why)
 {
-	h->fate = VMB_FATE_REFUSED;
-	if (h->version >= VMB_V5_3)
-		vmbi_hq_reply(h, VMBI_MSG_MODIFY_CHANNEL_RESPONSE, id, VMBI_FAILED, 0);
-	else
+	if (h->version < VMB_V5_3) {
 		vmbi_host_drop(h, why);
+		return;
+	}
+	h->fate = VMB_FATE_REFUSED;
+	vmbi_hq_reply(h, VMBI_MSG_MODIFY_CHANNEL_RESPONSE, id, VMBI_FAILED, 0);
 }
 
 /* The response promises that no interrupt comes to the old VP any more: it waits for those who may have seen the old one, which

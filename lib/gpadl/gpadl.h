@@ -45,6 +45,7 @@ void vmbi_gpadls_init(struct vmbi_gpadl_store *s, const struct vmbi_gpadl_limits
 
 struct vmbi_gpadl_answer {
 	uint32_t owner, id; /* whom to answer; for DROPPED: undefined */
+	uint32_t ref;       /* for WAITING and COMPLETE: the list */
 };
 
 /* A GPADL_HEADER of at least 20 bytes for a live owner. max_gpadls, max_pages: the owner's own limits, counted alike; 0: none. */
@@ -68,8 +69,6 @@ int vmbi_gpadls_is_leaving(struct vmbi_gpadl_store *s, uint32_t ref);
 int vmbi_gpadls_leave(struct vmbi_gpadl_store *s, uint32_t ref);
 /* The lists of an owner of which bodies are missing, by rising id: start with ref 0; 0 after the last. */
 uint32_t vmbi_gpadls_building(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t ref);
-/* The reference that was given last. */
-uint32_t vmbi_gpadls_newest(const struct vmbi_gpadl_store *s);
 /* What is at a reference, and whose: VMB_LIST_*; NONE: nothing. */
 uint32_t vmbi_gpadls_look(const struct vmbi_gpadl_store *s, uint32_t ref, uint32_t *owner);
 /* Forget what is still being built for an owner. */

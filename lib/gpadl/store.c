@@ -43,7 +43,7 @@ struct vmbi_gpadl_store {
 	uint64_t (*chunks)[GPADLS_CHUNK];
 	uint32_t *links;              /* the next chunk of the same list, or the next free one */
 	struct vmbi_gpadl_limits limits;
-	uint32_t free_entry, free_chunk, newest;
+	uint32_t free_entry, free_chunk;
 	uint32_t building_set;        /* the lists that wait for bodies, by id alone: a body names no channel */
 	uint32_t building, lists, charged;
 	uint32_t pages;               /* as vmbi_gpadls_count gives them */
@@ -121,7 +121,6 @@ static uint32_t gpadls_new(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t 
 	struct gpadls_owner *o = &s->owners[owner];
 
 	s->free_entry = e->first;
-	s->newest = ref;
 	*e = (struct gpadls_entry){ .owner = owner, .words = words, .ranges = ranges, .ranges_left = ranges };
 	e->first = e->last = e->at = s->free_chunk;
 	for (uint32_t n = gpadls_chunks(words); n > 1; n--)
@@ -225,7 +224,7 @@ int vmbi_gpadls_header(struct vmbi_gpadl_store *s, uint32_t owner, const uint8_t
 	ranges = vmbi_get16(msg + VMBI_AT(GPADL_HEADER, range_count));
 	words = bytes / 8;
 	n = (len - VMBI_GPADL_HEADER_DATA) / 8;
-	*answer = (struct vmbi_gpadl_answer){ owner, id };
+	*answer = (struct vmbi_gpadl_answer){ owner, id, 0 };
 
 	if (!owner || owner > s->limits.owners || bytes % 8 || !ranges || ranges > words)
 		return VMBI_GPADL_REFUSED;
@@ -236,7 +235,7 @@ int vmbi_gpadls_header(struct vmbi_gpadl_store *s, uint32_t owner, const uint8_t
 	if (gpadls_over_quota(s, &s->owners[owner], words, n < words, max_gpadls, max_pages))
 		return VMBI_GPADL_QUOTA;
 
-	ref = gpadls_new(s, owner, id, words, ranges);
+	ref = answer->ref = gpadls_new(s, owner, id, words, ranges);
 	for (uint32_t i = 0; i < n && i < words; i++)
 		gpadls_word(s, &s->entries[ref], vmbi_get64(msg + VMBI_GPADL_HEADER_DATA + i * 8));
 	if (n >= words)
@@ -258,7 +257,7 @@ int vmbi_gpadls_body(struct vmbi_gpadl_store *s, const uint8_t *msg, uint32_t le
 	if (!ref)
 		return VMBI_GPADL_DROPPED;
 	e = &s->entries[ref];
-	*answer = (struct vmbi_gpadl_answer){ e->owner, id };
+	*answer = (struct vmbi_gpadl_answer){ e->owner, id, ref };
 	n = (len - VMBI_GPADL_BODY_DATA) / 8;
 	for (uint32_t i = 0; i < n && e->got < e->words; i++)
 		gpadls_word(s, e, vmbi_get64(msg + VMBI_GPADL_BODY_DATA + i * 8));
@@ -386,11 +385,6 @@ uint32_t vmbi_gpadls_building(struct vmbi_gpadl_store *s, uint32_t owner, uint32
 		ref = gpadls_step(s, owner, ref);
 	while (ref && s->entries[ref].complete);
 	return ref;
-}
-
-uint32_t vmbi_gpadls_newest(const struct vmbi_gpadl_store *s)
-{
-	return s->newest;
 }
 
 uint32_t vmbi_gpadls_look(const struct vmbi_gpadl_store *s, uint32_t ref, uint32_t *owner)

@@ -147,6 +147,16 @@ void both_end(void)
 	both_free();
 }
 
+void both_stop(void)
+{
+	cr_assert_eq(vmb_host_reset(both.h), 0);
+	for (uint32_t n = 0; n < BOTH_CHANNELS; n++)
+		if (both.ch[n].host)
+			(void)vmb_host_detach(both.h, both.ch[n].host);
+	both_run();
+	both_end();
+}
+
 uint64_t both_pages(uint32_t n)
 {
 	uint64_t pfn = both.next_pfn;

@@ -53,6 +53,7 @@ extern struct both both;
 void both_config(void);
 void both_init(void);
 void both_end(void); /* frees; judges that no page is mapped any more */
+void both_stop(void); /* the same, but whatever is open is taken down first */
 /* Let everything be said and told that there is. */
 void both_run(void);
 void both_connect(void); /* connect, run, and demand success */

@@ -65,17 +65,6 @@ static void start(uint32_t budget, uint32_t ms, uint64_t now)
 	memset(told, 0, sizeof told);
 }
 
-/* Goodbye: whatever is open goes. */
-static void stop(void)
-{
-	cr_assert_eq(vmb_host_reset(both.h), 0);
-	for (uint32_t n = 0; n < BOTH_CHANNELS; n++)
-		if (both.ch[n].host)
-			(void)vmb_host_detach(both.h, both.ch[n].host);
-	both_run();
-	both_end();
-}
-
 static struct vmb_channel_info info(const struct vmb_channel *ch)
 {
 	struct vmb_channel_info i = { .size = sizeof i };
@@ -120,7 +109,7 @@ Test(signals_bus, the_default_budget)
 	flood_host(0, 1);
 	both_told(0, 2);
 	cr_assert_eq(last[1].d, 2u);
-	stop();
+	both_stop();
 }
 
 Test(signals_bus, slowly_they_are_no_flood)
@@ -137,7 +126,7 @@ Test(signals_bus, slowly_they_are_no_flood)
 	flood_host(0, 11);
 	both.now += 100 * MS - 1;
 	both_told(0, 1);
-	stop();
+	both_stop();
 }
 
 Test(signals_bus, without_a_clock_all_of_them_count)
@@ -147,7 +136,7 @@ Test(signals_bus, without_a_clock_all_of_them_count)
 	both_told(0, 0);
 	flood_host(0, 1);
 	both_told(0, 1);
-	stop();
+	both_stop();
 }
 
 Test(signals_bus, no_budget)
@@ -158,7 +147,7 @@ Test(signals_bus, no_budget)
 	cr_assert_eq(pokes[1], 0);
 	both_told(0, 0);
 	cr_assert_eq(info(both.ch[0].h).signals_in_needless, 9998);
-	stop();
+	both_stop();
 }
 
 /* The other channel has neither wakes nor a worse account of it, and goes on. */
@@ -180,7 +169,7 @@ Test(signals_bus, a_flood_is_its_channels_own)
 	both_close(1);
 	both_open(1, NULL);
 	both_talk(1);
-	stop();
+	both_stop();
 }
 
 /* Both in one look: each is told of. */
@@ -191,7 +180,7 @@ Test(signals_bus, two_floods_at_once)
 	flood_host(1, 13);
 	both_told(0, 2);
 	cr_assert_eq(info(both.ch[0].h).over_in + info(both.ch[1].h).over_in, 2);
-	stop();
+	both_stop();
 }
 
 /* A guest that signals just in case sees it itself: what its host will hold against it. */
@@ -212,7 +201,7 @@ Test(signals_bus, a_guest_sees_its_own)
 	cr_assert_eq(both_info(0).over_budget, 1);
 	cr_assert_eq(info(both.ch[0].h).signals_in_needless, 9, "and before the host does: it has forgiven two");
 	cr_assert_eq(info(both.ch[1].g).over, 0);
-	stop();
+	both_stop();
 }
 
 /* The host's device signals without need: the guest counts it. */
@@ -225,7 +214,7 @@ Test(signals_bus, a_guest_sees_its_hosts)
 	cr_assert(last[0].a == VMB_OVER_IN && last[0].b == 11);
 	cr_assert(last[1].a == VMB_OVER_OUT && last[1].b == 13);
 	cr_assert_eq(info(both.ch[0].g).signals_in, 13);
-	stop();
+	both_stop();
 }
 
 /* Both ends of the library with each other: no signal that is not needed, and the two ends agree on how many there were. */
@@ -244,7 +233,7 @@ Test(signals_bus, nothing_is_needless_between_our_own_ends)
 		cr_assert_eq(g.over | h.over, 0);
 	}
 	both_told(0, 0);
-	stop();
+	both_stop();
 }
 
 /* A new open begins with a new account; what it was is added up by the end. */
@@ -263,7 +252,7 @@ Test(signals_bus, an_account_begins_with_the_open)
 	both_told(0, 2);
 	cr_assert_eq(last[1].d, 1u);
 	cr_assert_eq(both_info(1).over_budget, 2);
-	stop();
+	both_stop();
 }
 
 /* The object goes before anybody has looked: nothing is told, nothing is touched. */
@@ -274,5 +263,5 @@ Test(signals_bus, given_back_before_the_look)
 	cr_assert_eq(vmb_host_detach(both.h, both.ch[0].host), 0);
 	memset(both.ch[0].hmem, 0xee, 64);
 	both_told(0, 0);
-	stop();
+	both_stop();
 }

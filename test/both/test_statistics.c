@@ -16,17 +16,6 @@ static void start(uint32_t devices)
 	both_connect();
 }
 
-/* Goodbye: whatever is open goes. */
-static void stop(void)
-{
-	cr_assert_eq(vmb_host_reset(both.h), 0);
-	for (uint32_t n = 0; n < BOTH_CHANNELS; n++)
-		if (both.ch[n].host)
-			(void)vmb_host_detach(both.h, both.ch[n].host);
-	both_run();
-	both_end();
-}
-
 /* The part of this kind and number, in the order of the snapshot; kind 0: there is none. */
 static struct vmb_part part(int host, uint32_t kind, unsigned number)
 {
@@ -74,7 +63,7 @@ Test(statistics, opens_and_closes)
 	life_of(0, 0, 4, 0, 3, 0);
 	life_of(1, 1, 0, 0, 0, 0);
 	life_of(0, 1, 0, 0, 0, 0);
-	stop();
+	both_stop();
 }
 
 Test(statistics, an_open_that_the_device_refuses)
@@ -95,7 +84,7 @@ Test(statistics, an_open_that_the_device_refuses)
 	both_run();
 	both_guest(VMB_EV_CLOSED, 0);
 	life_of(0, 0, 0, 1, 0, 0);
-	stop();
+	both_stop();
 }
 
 Test(statistics, a_channel_that_is_taken_away_is_lost)
@@ -113,7 +102,7 @@ Test(statistics, a_channel_that_is_taken_away_is_lost)
 	cr_assert_eq(vmb_guest_release(both.g, both.ch[0].guest), 0);
 	both_run();
 	cr_assert_eq(part(0, VMB_PART_CHANNEL, 0).kind, 0u);
-	stop();
+	both_stop();
 }
 
 Test(statistics, a_reset_loses_what_is_open)
@@ -127,7 +116,7 @@ Test(statistics, a_reset_loses_what_is_open)
 	both_give_back(0);
 	cr_assert_eq(part(1, VMB_PART_CONNECTION, 0).state, VMB_BUS_NONE);
 	life_of(1, 0, 1, 0, 0, 1);
-	stop();
+	both_stop();
 }
 
 Test(statistics, a_guest_that_leaves_loses_what_is_open)
@@ -137,7 +126,7 @@ Test(statistics, a_guest_that_leaves_loses_what_is_open)
 	cr_assert_eq(vmb_guest_disconnect(both.g), 0);
 	life_of(0, 0, 1, 0, 0, 1);
 	cr_assert_eq(part(0, VMB_PART_CONNECTION, 0).state, VMB_BUS_LEAVING);
-	stop();
+	both_stop();
 }
 
 /* ---- what a part says */
@@ -174,7 +163,7 @@ Test(statistics, parts_of_an_open_channel)
 	g = part(0, VMB_PART_CHANNEL, 0);
 	cr_assert(h.state == VMB_STATE_OFFERED && g.state == VMB_STATE_OFFERED);
 	cr_assert(!h.object && !g.object && h.target_vp == VMB_VP_NONE && g.target_vp == VMB_VP_NONE);
-	stop();
+	both_stop();
 }
 
 Test(statistics, before_any_contact)
@@ -186,7 +175,7 @@ Test(statistics, before_any_contact)
 	cr_assert_eq(part(1, VMB_PART_CHANNEL, 0).state, VMB_STATE_UNOFFERED);
 	cr_assert_eq(part(1, VMB_PART_CHANNEL, 0).channel, 0u);
 	cr_assert_eq(parts(0), 1);
-	stop();
+	both_stop();
 }
 
 Test(statistics, a_list_of_which_bodies_are_missing)
@@ -208,7 +197,7 @@ Test(statistics, a_list_of_which_bodies_are_missing)
 	both_run();
 	cr_assert_eq(part(1, VMB_PART_GPADL, 0).state, VMB_LIST_ALIVE);
 	cr_assert_eq(part(1, VMB_PART_GPADL, 0).words, 101u);
-	stop();
+	both_stop();
 }
 
 /* ---- high-water marks */
@@ -232,7 +221,7 @@ Test(statistics, most_events_and_messages)
 	both_forget();
 	cr_assert_eq(both_info(0).events, 0);
 	cr_assert_geq(both_info(0).events_most, 5);
-	stop();
+	both_stop();
 }
 
 /* ---- callers */
@@ -269,7 +258,7 @@ Test(statistics, misuse)
 	cr_assert_eq(old.fate[0], 77, "an older caller's struct ends before it");
 	cr_assert_eq(vmb_guest_info(both.g, &old), 0);
 	cr_assert_eq(old.fate[0], 77);
-	stop();
+	both_stop();
 }
 
 /* ---- as text */
@@ -307,5 +296,5 @@ Test(statistics, the_printed_snapshot)
 	has(text, "guest   channel 1 open seen object; handle 0x801\n");
 	has(text, "guest   GPADL 0xe1e10 alive ring; of channel 1, 5 words, 1 ranges\n");
 	free(text);
-	stop();
+	both_stop();
 }

@@ -108,7 +108,7 @@ uint32_t raw_body(uint8_t msg[VMB_MESSAGE_MAX], uint32_t id, const uint64_t *wor
 int announce(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t id, const uint64_t *words, uint32_t count, uint32_t ranges)
 {
 	uint32_t n = vmbi_gpadl_messages(count), len;
-	struct vmbi_gpadl_answer answer = { 0, 0 };
+	struct vmbi_gpadl_answer answer = { 0 };
 	uint8_t msg[VMB_MESSAGE_MAX];
 	int got;
 

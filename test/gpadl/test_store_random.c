@@ -147,7 +147,7 @@ static void send_header(void)
 	uint32_t max_gpadls = below(3) ? 0 : 1 + below(4), max_pages = below(3) ? 0 : below(300);
 	uint32_t max = 2 + below(below(8) ? 60 : 800), ranges = 1 + below(below(2) ? 1 : max / 2);
 	uint32_t count = words_at_random(words, max, ranges, &m.seed), buflen = 8 * count, n, len;
-	struct vmbi_gpadl_answer answer = { 0, 0 };
+	struct vmbi_gpadl_answer answer = { 0 };
 	uint8_t msg[VMB_MESSAGE_MAX];
 	int want, got;
 
@@ -174,7 +174,7 @@ static void send_header(void)
 static void send_body(void)
 {
 	uint32_t id = below(IDS), n = below(4) ? 28 : below(29), owner = 0, len;
-	struct vmbi_gpadl_answer answer = { 0, 0 };
+	struct vmbi_gpadl_answer answer = { 0 };
 	const struct model_list *l;
 	uint8_t msg[VMB_MESSAGE_MAX];
 	uint64_t words[28];
