@@ -18,20 +18,15 @@ static uint8_t *flags_word(void *flags, uint32_t w)
 	return (uint8_t *)flags + (size_t)w * 4;
 }
 
-static uint32_t flags_exchange(uint8_t *word)
-{
-	return VMBI_LE32(VMBI_EXCHANGE32(word, 0));
-}
-
 uint32_t vmbi_flags_take(void *flags, uint32_t w)
 {
 	uint8_t *word = flags_word(flags, w);
 
-	/* Most words are 0, and looking costs less than an exchange. A flag set just now raises its interrupt after. */
-	return VMBI_LOAD32_RELAXED(word) ? flags_exchange(word) : 0;
+	return VMBI_LE32(VMBI_EXCHANGE32(word, 0));
 }
 
-/* Which of the next words have flags: each is looked at once. 0: none below the end. Written out, for all words are looked at by each interrupt. */
+/* Which of the next words have flags: each is looked at once. 0: none below the end. Most words are 0, and looking costs less than an exchange; a
+ * flag set just now raises its interrupt after. Written out, for each interrupt looks at all words. */
 static uint32_t flags_look(struct vmbi_flags_scan *s)
 {
 	uint32_t v0, v1, v2, v3, v4, v5, v6, v7, at = s->at, set;
@@ -68,7 +63,7 @@ uint32_t vmbi_flags_next(struct vmbi_flags_scan *s)
 		w = s->at - 8 + vmbi_flags_lowest(s->set);
 		s->set &= s->set - 1;
 		s->first = w * 32;
-		bits = flags_exchange(flags_word(s->flags, w));
+		bits = vmbi_flags_take(s->flags, w);
 	}
 	return bits;
 }
@@ -77,7 +72,7 @@ int vmbi_flags_set(void *flags, uint32_t flag)
 {
 	uint32_t bit = VMBI_LE32(1u << flag % 32);
 
-	return !(VMBI_FETCH_OR32((uint8_t *)flags + (size_t)(flag / 32) * 4, bit) & bit);
+	return !(VMBI_FETCH_OR32(flags_word(flags, flag / 32), bit) & bit);
 }
 
 int vmb_synic_set(void *flags, uint32_t flag)
