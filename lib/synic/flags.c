@@ -72,7 +72,7 @@ int vmbi_flags_set(void *flags, uint32_t flag)
 {
 	uint32_t bit = VMBI_LE32(1u << flag % 32);
 
-	return !(VMBI_FETCH_OR32(flags_word(flags, flag / 32), bit) & bit);
+	return !(VMBI_FETCH_OR32((uint8_t *)flags + (size_t)(flag / 32) * 4, bit) & bit);
 }
 
 int vmb_synic_set(void *flags, uint32_t flag)
