@@ -81,8 +81,9 @@ HELPERS := $(BUILD)/libhelpers.a
 TESTS := $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
 THREAD_TESTS := $(patsubst %.c,$(BUILD)/%,$(THREAD_SOURCES))
 QUICK_SCRIPTS := $(wildcard test/scripts/*.sh)
-REAL_SCRIPTS := test/full/linux.sh test/full/qemu-host.sh
-SLOW_SCRIPTS := $(filter-out $(REAL_SCRIPTS),$(wildcard test/full/*.sh))
+# Those of a real guest first, beside what uses one processor: together they take most of the time.
+FULL_FIRST := $(patsubst %,test/full/%.sh,linux qemu-host prove coverage loads fuzz model mutation sanitize)
+FULL_SCRIPTS := $(FULL_FIRST) $(filter-out $(FULL_FIRST),$(wildcard test/full/*.sh))
 
 # Examples: a directory is a program, but for those with rules of their own.
 EXAMPLE_NAMES := $(filter-out kvm-linux bare-guest,$(patsubst examples/%/,%,$(sort $(dir $(wildcard examples/*/*.c)))))
@@ -248,14 +249,11 @@ $(BUILD)/test.result: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES) $(KVM_PROG
 		test/counts test/run README.md
 	@BUILD=$(BUILD) test/run -o $@ $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(QUICK_SCRIPTS) || true
 
-# The real guests run beside the rest: they use one processor.
 test-full: ## everything: test (unless just run), sanitizers, mutations, coverage, freestanding checks, all real-guest tests
 	@scripts/deps test
 	@$(MAKE) programs
 	@$(MAKE) $(BUILD)/test.result
-	@BUILD=$(BUILD) test/run -o $(BUILD)/real.result $(REAL_SCRIPTS) >$(BUILD)/real.log 2>&1 & \
-		BUILD=$(BUILD) test/run -o $(BUILD)/slow.result $(SLOW_SCRIPTS) || true; wait; cat $(BUILD)/real.log
-	@test/run -a $(BUILD)/test.result -a $(BUILD)/slow.result -a $(BUILD)/real.result
+	@BUILD=$(BUILD) test/run -j2 -a $(BUILD)/test.result $(FULL_SCRIPTS)
 
 test-states: $(addprefix $(BUILD)/test/states/test_,host guest) ## every message in every state, both ends, against test/states/*.table: how many cells, and which are open
 	@scripts/state-tables | diff -u doc/control-plane.md -

@@ -34,7 +34,7 @@ struct request {
 
 struct disk {
 	struct request queue[DEPTH];
-	unsigned queued, deepest, late;
+	unsigned queued, seen, deepest; /* seen: so many of those queued at the last look */
 	int vanish;               /* image->vanish, as it was when this batch began */
 	unsigned long requests, reads, writes, errors;
 	uint64_t bytes_read, bytes_written;
@@ -291,7 +291,7 @@ static int answer_all(struct device *d)
 	if (r < 0)
 		return r;
 	__atomic_fetch_sub(&image->in_flight, k->queued, __ATOMIC_RELEASE);
-	k->queued = 0;
+	k->queued = k->seen = 0;
 	if (!k->vanish)
 		return 0;
 	__atomic_fetch_add(&image->failed, (unsigned)(k->errors - errors), __ATOMIC_RELEASE);
@@ -324,13 +324,12 @@ static int storvsp_drained(struct device *d)
 		__atomic_store_n(&d->image->held, k->queued, __ATOMIC_RELEASE);
 		return 0;
 	}
-	/* a disk takes its time, and more requests come meanwhile: let serve.c look once more */
-	if (!k->late && k->queued < DEPTH && us && !__atomic_load_n(&d->image->vanish, __ATOMIC_ACQUIRE)) {
+	/* a disk takes its time, and more requests come meanwhile: let serve.c look once more, until no more come */
+	if (k->queued > k->seen && k->queued < DEPTH && us && !__atomic_load_n(&d->image->vanish, __ATOMIC_ACQUIRE)) {
+		k->seen = k->queued;
 		nanosleep(&(struct timespec){ 0, us * 1000 }, NULL);
-		k->late = 1;
 		return VMB_YES;
 	}
-	k->late = 0;
 	return answer_all(d);
 }
 

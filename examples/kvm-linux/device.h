@@ -33,7 +33,7 @@ struct image {
 	pthread_mutex_t lock;        /* of the bytes, around each transfer */
 	uint8_t *bytes;
 	uint64_t size;
-	unsigned latency_us;         /* between the first request of a batch and the answers */
+	unsigned latency_us;         /* between looks for more requests; when none came, all are answered */
 	unsigned hold, held;         /* answer nothing; how many requests are kept in flight so */
 	unsigned vanish;             /* answer all requests with an error, at once: the disk is about to go */
 	unsigned in_flight;          /* requests taken and not answered, now */
