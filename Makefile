@@ -163,7 +163,7 @@ demo: ## both ends of a bus in one process: needs a compiler and make only, take
 # ---- examples/kvm-linux: static programs, for they run in the guest's emulated host as well; x86-64 only. Its script runs them ----------------------
 
 KVM_DIR := $(BUILD)/kvm-linux
-KVM_HOSTEND := $(patsubst %,examples/kvm-linux/%.c,hostend hostlink mail serve ic loss) $(wildcard examples/kvm-linux/dev_*.c examples/kvm-linux/plan*.c)
+KVM_HOSTEND := $(patsubst %,examples/kvm-linux/%.c,hostend hostlink keep mail serve ic loss) $(wildcard examples/kvm-linux/dev_*.c examples/kvm-linux/plan*.c)
 KVM_SMALL := qexit tsckhz vsock kexec
 KVM_VMM := $(filter-out $(KVM_HOSTEND) $(patsubst %,examples/kvm-linux/%.c,$(KVM_SMALL)),$(wildcard examples/kvm-linux/*.c))
 KVM_PROGRAMS := $(if $(SANITIZE),,$(if $(filter x86_64,$(shell uname -m)),$(patsubst %,$(KVM_DIR)/%,vmm hostend $(KVM_SMALL))))
@@ -262,7 +262,7 @@ test-states: $(addprefix $(BUILD)/test/states/test_,host guest) ## every message
 test-matrix: $(BUILD)/test/matrix/test_matrix ## every guest cap and set of features against every host's, each pair a whole life: how many pairs
 	@$<
 
-test-interleave: $(BUILD)/test/interleave/test_interleave ## open, close, lists, subchannels, unload, contact, reset against each other in all orders: how many
+test-interleave: $(BUILD)/test/interleave/test_interleave ## open, close, lists, subchannels, unload, contact, reset, a save against each other in all orders: how many
 	@INTERLEAVE_STATES=1000000 $<
 
 test-mutation: ## break one rule of lib/ at a time: a named test must turn red

@@ -160,9 +160,11 @@ static void guest_null(uint32_t n)
 	struct vmb_list list = { NULL, 0, 0 };
 	struct vmb_class class;
 	struct vmb_guid guid = { { 1 } };
+	struct vmb_storage need;
 	uint32_t id;
 
 	guest.control++;
+	fuzz_need(vmb_guest_storage(NULL, &need) == VMB_EINVAL);
 	fuzz_need(vmb_guest_storage(NULL, NULL) == VMB_EINVAL && vmb_guest_init(guest.mem, 0, &guest.cfg, NULL) == VMB_EINVAL);
 	fuzz_need(vmb_guest_end(NULL) == VMB_EINVAL && vmb_guest_connect(NULL) == VMB_EINVAL && vmb_guest_disconnect(NULL) == VMB_EINVAL);
 	fuzz_need(vmb_guest_poll(g, 0, NULL) == VMB_EINVAL && vmb_guest_info(NULL, &info) == VMB_EINVAL && vmb_guest_info(g, NULL) == VMB_EINVAL);
@@ -272,6 +274,7 @@ static void guest_watch(void *ctx, const struct vmb_trace *what)
 static void guest_config(const struct fuzz_step *s)
 {
 	static const uint32_t versions[] = { 0, 0, 0, VMB_V5_3, VMB_V5_0, VMB_V4_1, VMB_V2_4, VMB_V1_1 };
+	static const uint32_t budgets[] = { 0, 1, 3, VMB_SIGNAL_BUDGET_NONE };
 	struct vmb_guest_config *cfg = &guest.cfg;
 
 	*cfg = (struct vmb_guest_config){ .size = sizeof *cfg, .ctx = &guest, .post = guest_post, .signal = guest_signal, .wake = guest_wake,
@@ -292,6 +295,7 @@ static void guest_config(const struct fuzz_step *s)
 			cfg->monitor_gpa[i] = 0x301000 + 0x1000u * i;
 			cfg->monitor_page[i] = pages[1 + i];
 		}
+	cfg->signal_budget = budgets[s->v >> 24 & 3];
 	guest_more_config(s->v >> 8);
 	if (s->v & 1)
 		cfg->wake = NULL;

@@ -141,6 +141,7 @@ void host_nested(void)
 static void host_config(const struct fuzz_step *s)
 {
 	static const uint32_t versions[] = { 0, 0, 0, 0, VMB_V5_3, VMB_V4_1, VMB_V2_4, VMB_V1_1 };
+	static const uint32_t budgets[] = { 0, 1, 3, VMB_SIGNAL_BUDGET_NONE };
 
 	host.cfg = (struct vmb_host_config){ .size = sizeof host.cfg, .vps = HOST_VPS };
 	host_platform_callbacks(&host.cfg);
@@ -151,6 +152,7 @@ static void host_config(const struct fuzz_step *s)
 	host.cfg.max_gpadls_building = 1 + s->c % 8 / 2;
 	host.cfg.max_gpadl_pages = s->c & 8 ? 40 : 200;
 	host.cfg.max_messages = s->c & 0x10 ? 2 : 0;
+	host.cfg.signal_budget = budgets[s->v >> 24 & 3];
 	host_more_config(s->v >> 8);
 	if (s->v & 1)
 		host.cfg.poke = NULL;

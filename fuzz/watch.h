@@ -41,6 +41,9 @@ static inline void fuzz_watched(const struct vmb_trace *t)
 	case VMB_TRACE_GPADL:
 		fuzz_need(watch_knows(VMB_NAMES_LIST, t->a) && watch_knows(VMB_NAMES_LIST, t->b) && t->a != t->b);
 		break;
+	case VMB_TRACE_SIGNALS:
+		fuzz_need((t->a == VMB_OVER_IN || t->a == VMB_OVER_OUT) && t->b > t->c && t->d);
+		break;
 	}
 }
 

@@ -555,6 +555,8 @@ struct vmb_event {
 	uint64_t spare;
 };
 #define VMB_EVF_ASK 0x1u      /* host: wants one answer; take your time */
+#define VMB_EVF_RESTORED 0x2u /* told or asked again after a restore */
+#define VMB_EVF_OPEN 0x4u     /* guest, with EV_OFFER and VMB_EVF_RESTORED: it is open; vmb_guest_open with the same memory goes on */
 
 /*                               guest                                    | host */
 #define VMB_EV_CONNECTED 1    /* the host answered, or status             | a guest has made contact */
@@ -813,6 +815,24 @@ VMB_API int vmb_guest_close_reserved(struct vmb_guest *g, uint32_t channel_id, u
  * they are to be retargeted; the one of vmb_bus_info.message_vp can never be. control-plane.md 14 */
 VMB_API int vmb_guest_targets(struct vmb_guest *g, uint32_t vp, uint32_t *cursor, vmb_handle *ch);
 
+/* [control] Write all that this end knows in `format` (0: the newest; VMB_EVERSION), as vmb_host_save does: see there. VMB_ETOOSMALL. Interrupts
+ * are off, the slots have been emptied by vmb_guest_slot. VMB_ESTATE: not now, poll and try again: a packet is put and not flushed, or received
+ * and not released; a signaller is still inside a channel that is being closed; a post is being repeated that may have arrived; monitor
+ * pages are being changed; or channels from before a sleep have not been offered again. Changes nothing. It is for relays that are serviced,
+ * and for systems that sleep. control-plane.md 14, 18 */
+VMB_API int vmb_guest_save(struct vmb_guest *g, uint32_t format, void *buf, size_t bytes, size_t *used);
+/* [control] Go on from there, in an end that has done nothing yet (VMB_ESTATE) and whose config names the same VP, SINT, VTL and pages. Handles,
+ * GPADL ids and `user` are what they were. EV_OFFER with VMB_EVF_RESTORED comes for each channel that is not released; with VMB_EVF_OPEN, too,
+ * vmb_guest_open with the same sizes, flags and memory goes on where it was (nothing is cleared, requests: vmb_channel_adopt) and EV_OPENED comes
+ * as ever, or close or release it. Without that flag close what had been opened and was not closed (vmb_guest_open: VMB_ESTATE): its open had
+ * failed, its ring was bad, or it is rescinded. Waits begin anew. An error changes nothing; its meaning is as for vmb_host_restore.
+ * VMB_RESTORE_ANEW: the host has a new connection to give, as after hibernation. Nothing of the old one is left but the handles of primary
+ * channels that were not rescinded or released. vmb_guest_connect asks for the version of before and no other; a channel offered for the same
+ * device gets its old handle back (EV_OFFER with VMB_EVF_RESTORED: open it as a new one), whatever its id is now; EV_RESCINDED comes for
+ * the others before EV_OFFERS_DONE. VMB_ESTATE: it was not connected when it was saved. */
+VMB_API int vmb_guest_restore(struct vmb_guest *g, const void *buf, size_t bytes, uint32_t flags);
+#define VMB_RESTORE_ANEW 0x1u
+
 /* ---- channels */
 
 VMB_API int vmb_guest_offer(struct vmb_guest *g, vmb_handle ch, struct vmb_offer *out); /* [control] what EV_OFFER announced */
@@ -1001,6 +1021,25 @@ VMB_API int vmb_host_users(struct vmb_host *h, uint64_t pfn, uint64_t pages, uin
 VMB_API int vmb_host_limit(struct vmb_host *h, uint32_t max_version, uint32_t features);
 VMB_API int vmb_host_reset(struct vmb_host *h); /* [control] the VM is reset: EV_CLOSE for all that is attached -> EV_RESET, which
 						* comes when all channels and holds have been given back; vmb_host_users says who has what */
+
+/* ---- save and restore: doc/SAVED.md has the bytes. control-plane.md 18 */
+
+#define VMB_SAVED_FORMAT 3u /* the newest format. 1: all control state; 2: counters of vmb_bus_info, too; 3: all of those, and of vmb_part */
+/* [control] Write what this end knows of its guest in `format` (0: the newest; VMB_EVERSION: there is none such), little-endian on every
+ * processor. *used is set to its size; buf NULL: no more than that. VMB_ETOOSMALL. The vCPUs are stopped, the threads of each device have
+ * flushed, released and wait (else VMB_ESTATE: a packet is put and not flushed, or received and not released). It changes nothing: go on if
+ * the migration fails. Not in it: guest memory, what the message callback took, handles, config, offers, and a device's own: its requests
+ * (vmb_channel_outstanding, vmb_channel_adopt), and the answers to vmb_host_limit. */
+VMB_API int vmb_host_save(struct vmb_host *h, uint32_t format, void *buf, size_t bytes, size_t *used);
+/* [control] Go on from there, in a host that has had no guest (VMB_ESTATE), after all devices were offered again (the same class, instance
+ * and subchannel). What waits for a device comes as an event with VMB_EVF_RESTORED: EV_CONNECTED; EV_OPEN for each channel that was open or to
+ * be opened (attach as ever: the rings go on where they were, and a guest that had heard of its open hears nothing; answering no rescinds the
+ * channel and offers it anew); EV_CLOSE; EV_GPADL_DOWN (the holds of before are held: the next vmb_host_gpadl_hold takes them over). Channels
+ * that nobody offers are rescinded, devices that the guest has not seen are offered if it asked for offers, connects that waited for an answer
+ * are refused. Each open channel is signalled once both ways when it is attached. An error changes nothing: VMB_EINVAL: no such blob, damaged,
+ * or about a host of another VTL, monitor pages or channel ids; VMB_EVERSION: its format, version or features are not among yours;
+ * VMB_ENOSPACE: over your limits; VMB_EMAP: interrupt or monitor page. */
+VMB_API int vmb_host_restore(struct vmb_host *h, const void *buf, size_t bytes);
 
 /* ---- looking at an end */
 

@@ -13,5 +13,6 @@ VMBUS_SOURCES += lib/bus/trace.c lib/bus/host_watch.c lib/bus/guest_watch.c
 VMBUS_SOURCES += lib/bus/host.c lib/bus/host_post.c lib/bus/host_contact.c lib/bus/host_offer.c lib/bus/host_remove.c lib/bus/host_open.c
 VMBUS_SOURCES += lib/bus/host_serve.c lib/bus/host_ring.c lib/bus/host_gpadl.c lib/bus/host_queue.c lib/bus/host_signal.c lib/bus/host_event.c lib/bus/host_users.c
 VMBUS_SOURCES += lib/bus/host_ports.c lib/bus/host_monitor.c lib/bus/host_reserved.c lib/bus/host_hvsock.c
+VMBUS_SOURCES += lib/bus/blob.c lib/bus/host_save.c lib/bus/host_restore.c lib/bus/guest_save.c lib/bus/guest_restore.c
 VMBUS_SOURCES += lib/bus/guest.c lib/bus/guest_message.c lib/bus/guest_connect.c lib/bus/guest_offer.c lib/bus/guest_open.c
 VMBUS_SOURCES += lib/bus/guest_gpadl.c lib/bus/guest_post.c lib/bus/guest_event.c lib/bus/guest_interrupt.c lib/bus/guest_request.c lib/bus/guest_crash.c

@@ -359,6 +359,16 @@ static int storvsp_open(struct device *d)
 	return 0;
 }
 
+/* Requests that the last process had taken are here, for it left no answer. */
+static void storvsp_resumed(struct device *d)
+{
+	struct disk *k = d->state;
+
+	for (unsigned i = 0; i < k->queued; i++)
+		k->queue[i].packet.list.words = k->queue[i].words;
+	__atomic_fetch_add(&d->image->in_flight, k->queued, __ATOMIC_RELEASE);
+}
+
 static void storvsp_close(struct device *d)
 {
 	const struct disk *k = d->state;
@@ -375,11 +385,11 @@ static void storvsp_close(struct device *d)
 
 const struct device_ops dev_storvsp = {
 	.name = "storvsp", .class_id = VMB_CLASS_SCSI, .offer_flags = 0, .state_bytes = sizeof(struct disk),
-	.open = storvsp_open, .packet = storvsp_packet, .drained = storvsp_drained, .close = storvsp_close,
+	.open = storvsp_open, .packet = storvsp_packet, .drained = storvsp_drained, .resumed = storvsp_resumed, .close = storvsp_close,
 };
 
 /* The same under another name: Linux looks for one disk there, not for sixteen. devices.md 8.7 */
 const struct device_ops dev_ide = {
 	.name = "ide", .class_id = VMB_CLASS_IDE, .offer_flags = 0, .state_bytes = sizeof(struct disk),
-	.open = storvsp_open, .packet = storvsp_packet, .drained = storvsp_drained, .close = storvsp_close,
+	.open = storvsp_open, .packet = storvsp_packet, .drained = storvsp_drained, .resumed = storvsp_resumed, .close = storvsp_close,
 };

@@ -25,6 +25,7 @@ struct device_ops {
 	/* No packet is left, or many came. VMB_YES: look once more. May be NULL. */
 	int (*drained)(struct device *d);
 	int (*timer)(struct device *d);                               /* may be NULL */
+	void (*resumed)(struct device *d);                            /* state is that of a process before this one (keep.h); may be NULL */
 	void (*close)(struct device *d);                              /* the channel is about to be given back; may be NULL */
 };
 
@@ -46,6 +47,8 @@ struct image {
 struct host {
 	struct vmb_host *bus;
 	pthread_mutex_t control;     /* around every [control] call */
+	pthread_mutex_t traffic;     /* around each packet of the VMM's; taken before control */
+	unsigned parking, parked;    /* device threads shall stand still; so many do (keep.h) */
 	const struct vmb_mapper *memory; /* guest RAM, for the list and packet calls */
 	struct device *device;       /* all there are: integration components, then disks */
 	unsigned devices, disks;
@@ -79,6 +82,7 @@ struct device {
 	pthread_t thread;
 	int running;
 	unsigned opens;
+	int resumes;                 /* the open is of a process before this one */
 	int woken;                   /* out of the last sleep: 1 by a wake, 0 by the clock, -1 if it did not sleep */
 	unsigned lost_signals, lost_events; /* loss.h; whoever loses one counts it here, atomically */
 	uint64_t looked_ms;
@@ -98,6 +102,10 @@ struct device {
 
 /* ---- for devices: queue one packet, waiting for room if there is none. 0, VMB_ESTOPPED, VMB_EPEER. Flushed by serve.c. */
 int device_send(struct device *d, struct vmb_packet *p);
+
+/* ---- for serve.c, by keep.c */
+void device_park(struct device *d);
+void device_resume(struct device *d);
 
 /* ---- for hostend.c and the plans */
 int device_make(struct device *d);                               /* once: what it needs for good. 0 or -1 */

@@ -25,6 +25,7 @@
 #define _GNU_SOURCE
 #include "device.h"
 #include "hostlink.h"
+#include "keep.h"
 #include "loss.h"
 #include "mail.h"
 #include "plan.h"
@@ -34,7 +35,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,7 +58,7 @@ static const char *number = "", *plan_name;
 static const char *file_on_disk;
 static unsigned disks = 1, sockets;
 static uint64_t seed;
-static int ask_shutdown, reset_done, ending, shuffled, unwatched, subchannels;
+static int ask_shutdown, reset_done, ending, shuffled, unwatched, subchannels, resumed;
 static pthread_cond_t reset_ended = PTHREAD_COND_INITIALIZER;
 static uint8_t *simp[WIRE_MAX_VPS], *siefp[WIRE_MAX_VPS]; /* as the guest set them; NULL while off. Any thread */
 
@@ -198,6 +198,7 @@ static void on_event(const struct vmb_event *ev)
 			fprintf(stderr, "VMB-NOTE: guest connected, version %u.%u\n", info.version >> 16, info.version & 0xffff);
 		break;
 	case VMB_EV_OPEN:
+		d->resumes = (ev->flags & VMB_EVF_RESTORED) != 0;
 		device_opened(d);
 		__atomic_fetch_add(&host.opens, 1, __ATOMIC_RELEASE);
 		break;
@@ -284,6 +285,7 @@ static void set_synic(const struct wire_synic *s)
 {
 	if (s->head.vp >= WIRE_MAX_VPS)
 		return;
+	keep_synic(s);
 	__atomic_store_n(&simp[s->head.vp], s->scontrol & 1 ? synic_page(s->simp) : NULL, __ATOMIC_RELEASE);
 	__atomic_store_n(&siefp[s->head.vp], s->scontrol & 1 ? synic_page(s->siefp) : NULL, __ATOMIC_RELEASE);
 }
@@ -329,53 +331,68 @@ static uint32_t post(const struct wire_post *p)
 	return r < 0 ? VMB_HV_INVALID_PARAMETER : (uint32_t)r;
 }
 
-/* Until the machine is switched off. 0, or -1: the VMM is gone. */
-static int take_packets(void)
+/* One packet. 1, 0: the machine is switched off, or -1: the VMM is gone. */
+static int take_packet(void)
 {
 	union wire_packet p;
 
-	while (hostlink_receive(&link_, &p, -1) > 0)
-		switch (p.head.type) {
-		case WIRE_POST:
-			hostlink_status(&link_, p.head.vp, post(&p.post));
-			break;
-		case WIRE_SIGNAL:
-			if (!lose_signal(p.signal.connection) &&
-			    vmb_host_signal(host.bus, p.signal.connection, p.signal.flag) != VMB_HV_SUCCESS)
-				fprintf(stderr, "a signal to unknown connection %u\n", p.signal.connection);
-			break;
-		case WIRE_EOM:
-		case WIRE_SYNIC:
-			if (p.head.type == WIRE_SYNIC)
-				set_synic(&p.synic);
-			pthread_mutex_lock(&host.control);
-			vmb_host_eom(host.bus, p.head.vp);
-			pthread_mutex_unlock(&host.control);
-			break;
-		case WIRE_RESET:
-			reset();
-			hostlink_status(&link_, WIRE_NO_VP, 0);
-			break;
-		case WIRE_OFF:
-			reset();
-			return 0;
-		}
+	if (hostlink_receive(&link_, &p, -1) <= 0)
+		return -1;
+	switch (p.head.type) {
+	case WIRE_POST:
+		hostlink_status(&link_, p.head.vp, post(&p.post));
+		return 1;
+	case WIRE_SIGNAL:
+		if (!lose_signal(p.signal.connection) &&
+		    vmb_host_signal(host.bus, p.signal.connection, p.signal.flag) != VMB_HV_SUCCESS)
+			fprintf(stderr, "a signal to unknown connection %u\n", p.signal.connection);
+		return 1;
+	case WIRE_EOM:
+	case WIRE_SYNIC:
+		if (p.head.type == WIRE_SYNIC)
+			set_synic(&p.synic);
+		pthread_mutex_lock(&host.control);
+		vmb_host_eom(host.bus, p.head.vp);
+		pthread_mutex_unlock(&host.control);
+		return 1;
+	case WIRE_RESET:
+		reset();
+		hostlink_status(&link_, WIRE_NO_VP, 0);
+		return 1;
+	case WIRE_OFF:
+		reset();
+		return 0;
+	}
 	return -1;
+}
+
+/* Whoever holds `traffic` finds each packet either done, or still in the socket. 0, or -1: the VMM is gone. */
+static int take_packets(void)
+{
+	int r;
+
+	do {
+		r = hostlink_wait(&link_);
+		if (r < 0)
+			break;
+		pthread_mutex_lock(&host.traffic);
+		r = take_packet();
+		pthread_mutex_unlock(&host.traffic);
+	} while (r > 0);
+	return r;
 }
 
 /* ---- beginning and end */
 
 /* The disks differ in size, so that none is taken for another. */
-static int make_image(struct image *m, unsigned i)
+static void make_image(struct image *m, unsigned i)
 {
 	m->size = DISK_BYTES - (uint64_t)i * DISK_STEP;
 	m->latency_us = LATENCY_US;
-	m->bytes = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (m->bytes == MAP_FAILED)
-		return -1;
+	m->bytes = keep_disk(i);
 	pthread_mutex_init(&m->lock, NULL);
-	plan_number(m->bytes, seed, i);
-	return 0;
+	if (!resumed)
+		plan_number(m->bytes, seed, i);
 }
 
 /* Behind the disks: what is offered only when somebody asks for it. */
@@ -412,8 +429,7 @@ static int make_devices(void)
 		if (i < FIRST_DISK)
 			continue;
 		d->image = &image[i - FIRST_DISK];
-		if (make_image(d->image, i - FIRST_DISK) < 0)
-			return -1;
+		make_image(d->image, i - FIRST_DISK);
 	}
 	host.device = device;
 	host.devices = KINDS - 1 + disks;
@@ -452,6 +468,8 @@ static int start(uint32_t max_version)
 	for (unsigned i = 0; i < host.devices && r == 0; i++)
 		if (!plan_name || !plan_is_late(plan_name, &device[order[i]]))
 			r = device_offer(&device[order[i]]);
+	if (r == 0 && resumed)
+		r = keep_restore(&host, set_synic);
 	return r == 0 && dev_balloon_asked() ? offer_balloon() : r;
 }
 
@@ -577,11 +595,12 @@ int main(int argc, char **argv)
 	if (parse(argc, argv, &max_version) < 0 || getrandom(&seed, sizeof seed, 0) != sizeof seed || hostlink_open(&link_) < 0)
 		return 2;
 	loss_seed(seed);
+	resumed = keep_open(&host, &link_, DISK_BYTES);
 	host.memory = &memory;
 	host.reference_time = reference_time;
 	host.look_ms = loss_wanted() && !unwatched ? LOOK_MS : 0;
 	host.poke_fd = eventfd(0, 0);
-	if (host.poke_fd < 0 || make_devices() < 0)
+	if (resumed < 0 || host.poke_fd < 0 || make_devices() < 0)
 		return 2;
 	pthread_mutex_init(&host.control, NULL);
 	r = start(max_version);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,7 +39,7 @@ static int hello_receive(int fd, struct wire_hello *hello)
 int hostlink_open(struct hostlink *l)
 {
 	struct wire_hello hello;
-	int memfd = hello_receive(WIRE_FD, &hello);
+	int memfd = hello_receive(WIRE_HELLO_FD, &hello);
 
 	if (memfd < 0 || hello.head.type != WIRE_HELLO || hello.version != WIRE_VERSION)
 		return -1;
@@ -48,6 +49,7 @@ int hostlink_open(struct hostlink *l)
 	l->time_zero_ns = hello.time_zero_ns;
 	l->ram = mmap(NULL, l->ram_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	close(memfd);
+	close(WIRE_HELLO_FD);
 	return l->ram == MAP_FAILED ? -1 : 0;
 }
 
@@ -65,6 +67,16 @@ static size_t packet_bytes(uint32_t type)
 	case WIRE_OFF:
 		return sizeof(struct wire_head);
 	}
+	return 0;
+}
+
+int hostlink_wait(struct hostlink *l)
+{
+	struct pollfd ready = { .fd = l->fd, .events = POLLIN };
+
+	while (poll(&ready, 1, -1) < 0)
+		if (errno != EINTR)
+			return -1;
 	return 0;
 }
 
@@ -109,6 +121,24 @@ void hostlink_kill(struct hostlink *l)
 	struct wire_head kill = { .type = WIRE_KILL, .vp = WIRE_NO_VP };
 
 	packet_send(l, &kill, sizeof(kill));
+}
+
+void hostlink_saved(struct hostlink *l)
+{
+	struct wire_head saved = { .type = WIRE_SAVED, .vp = WIRE_NO_VP };
+
+	packet_send(l, &saved, sizeof(saved));
+}
+
+void *hostlink_keep(uint64_t bytes)
+{
+	struct stat st;
+	void *p;
+
+	if (fstat(WIRE_KEEP_FD, &st) < 0 || (st.st_size == 0 && ftruncate(WIRE_KEEP_FD, (off_t)bytes) < 0))
+		return NULL;
+	p = st.st_size && (uint64_t)st.st_size != bytes ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, WIRE_KEEP_FD, 0);
+	return p == MAP_FAILED ? NULL : p;
 }
 
 void *hostlink_memory(const struct hostlink *l, uint64_t gpa, uint64_t bytes)

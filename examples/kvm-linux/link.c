@@ -7,11 +7,15 @@
 #include "link.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,11 +30,11 @@ static void link_send(struct link *l, const void *packet, size_t bytes)
 		;
 }
 
-static int send_hello(struct link *l, int memfd, uint64_t ram_bytes, uint64_t time_zero_ns)
+static int send_hello(const struct link *l, int fd)
 {
 	struct wire_hello hello = {
 		.head = { .type = WIRE_HELLO, .vp = WIRE_NO_VP },
-		.version = WIRE_VERSION, .vps = l->vps, .ram_bytes = ram_bytes, .time_zero_ns = time_zero_ns,
+		.version = WIRE_VERSION, .vps = l->vps, .ram_bytes = l->ram_bytes, .time_zero_ns = l->time_zero_ns,
 	};
 	union {
 		struct cmsghdr align;
@@ -47,8 +51,54 @@ static int send_hello(struct link *l, int memfd, uint64_t ram_bytes, uint64_t ti
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &memfd, sizeof(int));
-	return sendmsg(l->fd, &msg, MSG_NOSIGNAL) == (ssize_t)sizeof(hello) ? 0 : -1;
+	memcpy(CMSG_DATA(c), &l->ram, sizeof(int));
+	return sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)sizeof(hello) ? 0 : -1;
+}
+
+/* In the child. Only the three descriptors of wire.h and the standard streams survive: everything else is close-on-exec. */
+static void child_exec(const int from[3], char *const argv[])
+{
+	static const int to[3] = { WIRE_FD, WIRE_HELLO_FD, WIRE_KEEP_FD };
+	int safe[3], i, ok = 1;
+	sigset_t none;
+
+	sigemptyset(&none);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
+	for (i = 0; i < 3; i++)
+		safe[i] = fcntl(from[i], F_DUPFD_CLOEXEC, WIRE_KEEP_FD + 1); /* out of the way */
+	for (i = 0; i < 3; i++)
+		ok &= dup2(safe[i], to[i]) == to[i];
+	if (ok)
+		execv(argv[0], argv);
+	fprintf(stderr, "vmm: cannot start %s: %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+/* The process, for the first time or once more. 0 or -1. */
+static int process_start(struct link *l)
+{
+	int hello[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, hello) < 0)
+		return -1;
+	l->pid = fork();
+	if (l->pid == 0)
+		child_exec((const int[3]){ l->far, hello[1], l->keep }, l->argv);
+	r = l->pid < 0 ? -1 : send_hello(l, hello[0]);
+	l->process = l->pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, l->pid, 0);
+	close(hello[0]);
+	close(hello[1]);
+	return r < 0 || l->process < 0 ? -1 : 0;
+}
+
+/* It has saved all and does nothing any more. What the guest said meanwhile waits in the socket, which we hold open. */
+static const char *process_renew(struct link *l)
+{
+	kill(l->pid, SIGKILL);
+	waitpid(l->pid, NULL, 0);
+	close(l->process);
+	l->renewed++;
+	return process_start(l) < 0 ? "cannot be started anew" : NULL;
 }
 
 static void answer_give(struct link *l, uint32_t vp, uint32_t status)
@@ -78,26 +128,36 @@ static const char *reader_take(struct link *l, const union wire_packet *p, size_
 		l->kill(l->ctx);
 		return NULL;
 	}
+	if (p->head.type == WIRE_SAVED && bytes == sizeof(p->head))
+		return process_renew(l);
 	return "sent a packet of no known kind";
+}
+
+/* The next packet: NULL, or why there is none. Our own copy of the far end keeps the socket open, so the process is watched too. */
+static const char *reader_next(struct link *l)
+{
+	struct pollfd ready[2] = { { .fd = l->fd, .events = POLLIN }, { .fd = l->process, .events = POLLIN } };
+	union wire_packet p;
+	ssize_t n;
+
+	if (poll(ready, 2, -1) < 0)
+		return errno == EINTR ? NULL : "cannot be watched";
+	if (!ready[0].revents)
+		return "has ended";
+	n = recv(l->fd, &p, sizeof(p), 0);
+	if (n < 0 && errno == EINTR)
+		return NULL;
+	return n <= 0 ? "closed the socket" : reader_take(l, &p, (size_t)n);
 }
 
 static void *reader_main(void *arg)
 {
 	struct link *l = arg;
-	union wire_packet p;
 	const char *why;
-	ssize_t n;
 	uint32_t i;
 
-	do {
-		n = recv(l->fd, &p, sizeof(p), 0);
-		if (n < 0 && errno == EINTR) {
-			why = NULL;
-			continue;
-		}
-		why = n <= 0 ? "closed the socket" : reader_take(l, &p, (size_t)n);
-	} while (!why);
-
+	while ((why = reader_next(l)) == NULL)
+		;
 	if (!atomic_load(&l->ending))
 		l->died(l->ctx, why);
 	/* Later senders fail at once instead of waiting for a reader that is gone; those who wait for an answer get one. */
@@ -108,22 +168,6 @@ static void *reader_main(void *arg)
 	return NULL;
 }
 
-/* In the child. Only WIRE_FD and the standard streams survive: everything else is close-on-exec. */
-static void child_exec(int fd, char *const argv[])
-{
-	sigset_t none;
-
-	sigemptyset(&none);
-	/* dup2 onto itself would leave the close-on-exec flag on. */
-	if (fd == WIRE_FD)
-		fd = dup(fd);
-	pthread_sigmask(SIG_SETMASK, &none, NULL);
-	if (fd >= 0 && dup2(fd, WIRE_FD) == WIRE_FD)
-		execv(argv[0], argv);
-	fprintf(stderr, "vmm: cannot start %s: %s\n", argv[0], strerror(errno));
-	_exit(127);
-}
-
 int link_start(struct link *l, char *const argv[], int memfd, uint64_t ram_bytes, uint32_t vps, uint64_t time_zero_ns)
 {
 	int pair[2];
@@ -132,17 +176,19 @@ int link_start(struct link *l, char *const argv[], int memfd, uint64_t ram_bytes
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	l->fd = pair[0];
+	l->far = pair[1];
+	l->keep = memfd_create("host-end", MFD_CLOEXEC);
+	l->ram = memfd;
+	l->argv = argv;
+	l->ram_bytes = ram_bytes;
+	l->time_zero_ns = time_zero_ns;
 	l->vps = vps;
 	atomic_init(&l->ending, false);
 	for (i = 0; i <= WIRE_MAX_VPS; i++) {
 		atomic_init(&l->answer[i].wanted, false);
 		sem_init(&l->answer[i].ready, 0, 0);
 	}
-	l->pid = fork();
-	if (l->pid == 0)
-		child_exec(pair[1], argv);
-	close(pair[1]);
-	if (l->pid < 0 || send_hello(l, memfd, ram_bytes, time_zero_ns) < 0)
+	if (l->keep < 0 || process_start(l) < 0)
 		return -1;
 	return pthread_create(&l->reader, NULL, reader_main, l) ? -1 : 0;
 }
@@ -223,6 +269,11 @@ int link_off(struct link *l)
 		nanosleep(&ms, NULL);
 	}
 	pthread_join(l->reader, NULL);
+	if (l->renewed)
+		fprintf(stderr, "VMB-NOTE: the host end's process was killed and started anew %u times\n", l->renewed);
 	close(l->fd);
+	close(l->far);
+	close(l->keep);
+	close(l->process);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

@@ -22,7 +22,12 @@ struct link_answer {
 
 struct link {
 	int fd;                  /* -1: no host end; every post fails with INVALID_CONNECTION_ID */
+	int far, keep, ram;      /* the host end's end of it, for the next process; WIRE_KEEP_FD's memfd; the guest's RAM */
+	int process;             /* pidfd: ready when the process has ended */
 	pid_t pid;
+	char *const *argv;
+	uint64_t ram_bytes, time_zero_ns;
+	unsigned renewed;        /* times that the process was killed and started anew */
 	pthread_t reader;
 	uint32_t vps;
 	atomic_bool ending;      /* OFF was sent: the other side may close */
@@ -34,7 +39,7 @@ struct link {
 	void (*died)(void *ctx, const char *why);
 };
 
-/* Start the program argv[0] and say HELLO. Fill ctx, raise, kill and died in before. 0 or -1. */
+/* Start the program argv[0], which stays the caller's, and say HELLO. Fill ctx, raise, kill and died in before. 0 or -1. */
 int link_start(struct link *l, char *const argv[], int memfd, uint64_t ram_bytes, uint32_t vps, uint64_t time_zero_ns);
 
 /* On the thread of that VP. */

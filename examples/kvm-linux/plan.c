@@ -19,6 +19,7 @@ static const struct {
 	{ "disks", plan_disks }, { "rescind", plan_rescind }, { "rebind", plan_rebind },
 	{ "kill", plan_kill }, { "lossy", plan_lossy }, { "move", plan_move }, { "hot", plan_hot }, { "reload", plan_reload },
 	{ "sub", plan_sub }, { "socket", plan_socket }, { "kexec", plan_kexec },
+	{ "life", plan_life },
 };
 
 static struct plan plan;
@@ -204,6 +205,17 @@ int plan_reach(const unsigned *word, unsigned least, const char *what)
 	uint64_t since = 0;
 
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) < least)
+		if (waiting_is_over(what, &since))
+			return 0;
+	__atomic_store_n(&waits_for, "nothing", __ATOMIC_RELEASE);
+	return 1;
+}
+
+int plan_grows(const unsigned long *word, unsigned long above, const char *what)
+{
+	uint64_t since = 0;
+
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) <= above)
 		if (waiting_is_over(what, &since))
 			return 0;
 	__atomic_store_n(&waits_for, "nothing", __ATOMIC_RELEASE);

@@ -14,6 +14,7 @@
  *	reload    the guest removes the modules of its drivers and loads them again, N times, some times with that of the bus
  *	sub       disks with subchannels: who counts which requests; drivers off and on; one is taken away with its subchannel
  *	socket    Hyper-V sockets both ways, and connects that nobody takes
+ *	life      the host-end process saves itself, is killed and started anew, N times (keep.h)
  *	kexec     the guest boots its next kernel by itself, N times, with no reset
  *
  * When it is done, it asks the guest to shut down. At the end, whatever the plan, nothing of the guest may be left in the host
@@ -75,6 +76,7 @@ void plan_go(struct plan *p);
 void plan_leave(struct image *m, const char *text);
 /* Until *word (of any thread) is at least this: 1, or 0 after a long time. */
 int plan_reach(const unsigned *word, unsigned least, const char *what);
+int plan_grows(const unsigned long *word, unsigned long above, const char *what); /* the same, for *word > above */
 int plan_beats(struct plan *p, unsigned least); /* heartbeats answered since its last open */
 void plan_sleep_us(unsigned us);
 uint64_t plan_random(uint64_t *state);
@@ -90,5 +92,6 @@ void plan_reload(struct plan *p);
 void plan_sub(struct plan *p);
 void plan_socket(struct plan *p);
 void plan_kexec(struct plan *p);
+void plan_life(struct plan *p);
 
 #endif

@@ -176,7 +176,7 @@ static int serve_once(struct device *d, void *buf)
 static int serve(struct device *d, void *buf)
 {
 	uint64_t deadline = d->ops->period_ms ? now_ms() : 0;
-	int r = d->ops->open(d);
+	int r = d->resumes ? 0 : d->ops->open(d);
 
 	d->woken = -1;
 	d->unread_at = UNREAD_NONE;
@@ -188,8 +188,10 @@ static int serve(struct device *d, void *buf)
 			deadline = now_ms() + d->ops->period_ms;
 			r = s < 0 ? s : flush(d, r);
 		}
-		if (r == 0)
+		if (r == 0) {
+			device_park(d);
 			sleep_until(d, deadline);
+		}
 	}
 	return r;
 }
@@ -201,7 +203,10 @@ static void *device_thread(void *arg)
 	int r = buf ? attach(d) : VMB_ENOSPACE;
 
 	if (r == 0) {
-		memset(d->state, 0, d->ops->state_bytes);
+		if (d->resumes)
+			device_resume(d);
+		else
+			memset(d->state, 0, d->ops->state_bytes);
 		r = serve(d, buf);
 		if (r != VMB_ESTOPPED)
 			fprintf(stderr, "%s: %s\n", d->ops->name, vmb_strerror(r));

@@ -9,6 +9,9 @@
  * STATUS and RAISE are independent: the VMM reads them in a thread of their own, which never waits for the host end, so the
  * host end may block in send() without harm. Nothing is lost and nothing is dropped: a full socket makes the sender wait.
  *
+ * ANOTHER PROCESS. After SAVED the VMM kills the host-end process and starts the same program with the same arguments, the same
+ * socket and the same WIRE_KEEP_FD. The guest does not stop meanwhile: what it posts and signals waits in the socket.
+ *
  * All integers are in the byte order of the machine; both processes run on it. Packets have exactly the size of their struct.
  */
 #ifndef KVM_LINUX_WIRE_H
@@ -16,8 +19,10 @@
 
 #include <stdint.h>
 
-#define WIRE_VERSION 2u
+#define WIRE_VERSION 3u
 #define WIRE_FD 3                /* the host end inherits its end of the socket as this descriptor */
+#define WIRE_HELLO_FD 4          /* on a socket of its own, this one gets HELLO and nothing else */
+#define WIRE_KEEP_FD 5           /* a memfd that is the host end's alone, to keep what must outlive the process; empty at first */
 #define WIRE_NO_VP 0xffffffffu   /* head.vp where no VP is meant */
 #define WIRE_MAX_VPS 64u
 
@@ -25,7 +30,7 @@
 
 enum wire_type {
 	/* VMM -> host end */
-	WIRE_HELLO = 1,          /* first packet; carries the memfd of the guest's RAM (SCM_RIGHTS) */
+	WIRE_HELLO = 1,          /* on WIRE_HELLO_FD, when the process starts; carries the memfd of the guest's RAM (SCM_RIGHTS) */
 	WIRE_POST = 2,           /* HvPostMessage. This VP stands still until STATUS */
 	WIRE_SIGNAL = 3,         /* HvSignalEvent. No answer: the guest has already been told that it succeeded */
 	WIRE_EOM = 4,            /* this VP wrote the end-of-message register */
@@ -35,7 +40,8 @@ enum wire_type {
 	/* host end -> VMM */
 	WIRE_STATUS = 64,        /* answer to POST (head.vp: whose) or RESET */
 	WIRE_RAISE = 65,         /* interrupt this VP with the vector of this SINT, unless it is masked or the SynIC is off */
-	WIRE_KILL = 66           /* reset the machine now, whatever it is doing; RESET follows, as ever. vp: WIRE_NO_VP */
+	WIRE_KILL = 66,          /* reset the machine now, whatever it is doing; RESET follows, as ever. vp: WIRE_NO_VP */
+	WIRE_SAVED = 67          /* all is in WIRE_KEEP_FD: kill this process with SIGKILL and start it anew. vp: WIRE_NO_VP */
 };
 
 struct wire_head {
@@ -81,7 +87,7 @@ struct wire_raise {
 	uint32_t reserved;
 };
 
-/* EOM, RESET, OFF and KILL are a wire_head alone. */
+/* EOM, RESET, OFF, KILL and SAVED are a wire_head alone. */
 union wire_packet {
 	struct wire_head head;
 	struct wire_hello hello;

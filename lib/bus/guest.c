@@ -146,6 +146,43 @@ int vmb_guest_storage(const struct vmb_guest_config *cfg, struct vmb_storage *ne
 	return r < 0 ? r : guest_need(&own, need);
 }
 
+/* Its memory is all 0, but for the pointers into it. */
+static void guest_begin(struct vmb_guest *g, const struct vmb_guest_config *own)
+{
+	g->cfg = *own;
+	g->next_gpadl = VMBI_GUEST_FIRST_GPADL;
+	g->map_bits = guest_map_bits(own);
+	g->gpadl_mask = guest_map_size(own->max_gpadls) - 1;
+	g->device_mask = guest_map_size(own->max_channels) / 2 - 1;
+	for (uint32_t i = 1; i <= own->max_channels; i++) {
+		g->channels[i].guest = g;
+		g->channels[i].next = i < own->max_channels ? i + 1 : 0;
+		vmbi_gate_init(&g->channels[i].gate);
+	}
+	g->free_slot = 1;
+	g->last_free_slot = own->max_channels;
+	for (uint32_t i = 1; i <= own->max_gpadls; i++)
+		g->gpadls[i].next = i < own->max_gpadls ? i + 1 : 0;
+	g->free_gpadl = 1;
+	for (uint32_t i = 1; i <= own->max_hvsock; i++)
+		g->connects[i].next = i < own->max_hvsock ? i + 1 : 0;
+	g->free_connect = own->max_hvsock != 0;
+}
+
+void vmbi_guest_reset(struct vmb_guest *g, int handles)
+{
+	struct vmb_guest_config own = g->cfg;
+	struct vmbi_carve c = { (uint8_t *)g, 0 };
+	struct vmb_storage need = { 0, 0 };
+	uint8_t *after = (uint8_t *)(handles ? (void *)g->gpadls : (void *)g->channels);
+
+	(void)guest_need(&own, &need);
+	VMBI_MEMSET(after, 0, need.bytes - (size_t)(after - (uint8_t *)g));
+	VMBI_MEMSET(g, 0, sizeof *g);
+	guest_begin(guest_carve(&c, &own), &own);
+	(void)vmbi_guard_enter(&g->guard); /* we are inside */
+}
+
 int vmb_guest_init(void *mem, size_t bytes, const struct vmb_guest_config *cfg, struct vmb_guest **guest)
 {
 	struct vmb_guest_config own;
@@ -158,24 +195,7 @@ int vmb_guest_init(void *mem, size_t bytes, const struct vmb_guest_config *cfg, 
 		return r;
 	VMBI_MEMSET(mem, 0, need.bytes);
 	g = guest_carve(&c, &own);
-	g->cfg = own;
-	g->next_gpadl = VMBI_GUEST_FIRST_GPADL;
-	g->map_bits = guest_map_bits(&own);
-	g->gpadl_mask = guest_map_size(own.max_gpadls) - 1;
-	g->device_mask = guest_map_size(own.max_channels) / 2 - 1;
-	for (uint32_t i = 1; i <= own.max_channels; i++) {
-		g->channels[i].guest = g;
-		g->channels[i].next = i < own.max_channels ? i + 1 : 0;
-		vmbi_gate_init(&g->channels[i].gate);
-	}
-	g->free_slot = 1;
-	g->last_free_slot = own.max_channels;
-	for (uint32_t i = 1; i <= own.max_gpadls; i++)
-		g->gpadls[i].next = i < own.max_gpadls ? i + 1 : 0;
-	g->free_gpadl = 1;
-	for (uint32_t i = 1; i <= own.max_hvsock; i++)
-		g->connects[i].next = i < own.max_hvsock ? i + 1 : 0;
-	g->free_connect = own.max_hvsock != 0;
+	guest_begin(g, &own);
 	*guest = g;
 	return 0;
 }

@@ -12,6 +12,7 @@
  *   guest_gpadl.c      page lists: the arena while announcing, creation, tear-down
  *   guest_post.c       messages on their way to the host
  *   guest_event.c      events on their way to the embedder; time
+ *   guest_save.c, guest_restore.c   the end as bytes, and back
  *   guest_interrupt.c  [any]: event flags, the interrupt page, signals to the host
  *   guest_watch.c      what a watcher is told, the budgets of signals, the snapshot
  *
@@ -86,6 +87,9 @@
 #define VMBI_GC_RESERVED 0x8000u   /* this open is that of a reserved channel */
 #define VMBI_GC_KEPT 0x10000u      /* its connection is over, and it is open all the same */
 #define VMBI_GC_CLOSE_OUT 0x20000u /* CLOSE_RESERVED is not answered */
+#define VMBI_GC_AWAY 0x40000u      /* with OBJECT, after a restore: its owner has not come with the memory yet */
+#define VMBI_GC_UNTOLD 0x80000u    /* EV_OFFER is told once more, after a restore */
+#define VMBI_GC_LOST 0x100000u     /* its owner knows it from before a sleep, this host has not offered it yet: no id */
 
 /* Events not given out yet, in the order in which one object gives them. */
 #define VMBI_GE_OFFER 0x1u
@@ -137,6 +141,7 @@ struct vmbi_gc { /* one offered channel */
 	uint32_t opens, refused, closes, lost; /* as in vmb_part */
 	uint32_t shown_state, shown_has; /* what a watcher was told last */
 	struct vmb_channel *object;
+	struct vmb_cursor tx_at, rx_at; /* while it is away: where it stood */
 	uint8_t user_data[120];
 	struct vmb_offer offer;
 };
@@ -206,7 +211,7 @@ struct vmb_guest {
 	uint32_t connection;    /* to post on */
 	uint32_t features;      /* negotiated */
 	uint32_t redirected;    /* the redirected message connection is being tried */
-	uint32_t contacts;      /* connections so far */
+	uint32_t only_version;  /* after a sleep: no other one is tried; 0: any */
 	uint32_t kept;          /* channels with VMBI_GC_KEPT */
 	uint32_t paused;        /* 1: PAUSE is sent, or to be sent next */
 	uint32_t asking;        /* MODIFY_CONNECTION or PAUSE that is not answered: its type */
@@ -267,6 +272,8 @@ struct vmb_guest {
 /* Monitor pages of an embedder: 0, or VMB_EINVAL. */
 int vmbi_guest_check_monitor(const uint64_t gpa[2], void *const page[2]);
 
+/* As after init, inside of a [control] call; handles: the channels' memory is left alone. */
+void vmbi_guest_reset(struct vmb_guest *g, int handles);
 /* Begin a [control] call: 0, VMB_EINVAL for NULL, VMB_EREENTRY. */
 int vmbi_guest_enter(struct vmb_guest *g);
 /* End it: send what can be sent, poke if there is something to poll for. Returns r. */
@@ -344,6 +351,8 @@ void vmbi_guest_receive(struct vmb_guest *g, const uint8_t *msg, uint32_t len);
 
 /* ---- guest_connect.c */
 
+/* May this version be spoken? */
+int vmbi_guest_may_speak(const struct vmb_guest_config *cfg, uint32_t version);
 /* The highest version that may be tried below `version`; 0: none. */
 uint32_t vmbi_guest_version_below(const struct vmb_guest_config *cfg, uint32_t version);
 uint32_t vmbi_guest_connection_message(struct vmb_guest *g, uint8_t *out, uint32_t *connection);
@@ -390,6 +399,11 @@ void vmbi_guest_connect_told(struct vmb_guest *g, struct vmbi_gs *s);
 
 /* The channel of a handle that the embedder was given, or NULL. */
 struct vmbi_gc *vmbi_guest_find(struct vmb_guest *g, vmb_handle ch);
+/* By class and instance the channels of a device are found: their hash, not 0; a channel under it. */
+uint32_t vmbi_guest_device_key(const struct vmb_offer *o);
+void vmbi_guest_device_add(struct vmb_guest *g, uint32_t slot, uint32_t key);
+/* All offers are here: what was known before a sleep and is not among them is gone. */
+void vmbi_guest_lose(struct vmb_guest *g);
 /* The channel of an id that came from the host, or NULL. */
 struct vmbi_gc *vmbi_guest_by_id(struct vmb_guest *g, uint32_t id);
 int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg);
@@ -419,6 +433,12 @@ void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c);
 void vmbi_guest_abandon(struct vmb_guest *g, struct vmbi_gc *c);
 /* The connection ends: 1 if this is an open reserved channel, which stays. */
 int vmbi_guest_keep(struct vmb_guest *g, struct vmbi_gc *c);
+/* Can its owner, who is away, come again? Else the channel is to be closed or released. Of a ring that was found to be bad there are no cursors. */
+static inline int vmbi_guest_may_reopen(const struct vmbi_gc *c)
+{
+	return (c->flags & (VMBI_GC_AWAY | VMBI_GC_ABANDONED | VMBI_GC_RELEASED)) == VMBI_GC_AWAY && c->state != VMBI_GC_FAILED &&
+	       c->tx_at.valid;
+}
 static inline int vmbi_guest_is_open_message(uint32_t type)
 {
 	return type == VMBI_MSG_OPEN_CHANNEL || type == VMBI_MSG_OPEN_RESERVED_CHANNEL;
@@ -463,6 +483,8 @@ void vmbi_guest_gpadl_told(struct vmb_guest *g, struct vmbi_gg *d);
 
 /* This object has something to send. */
 void vmbi_guest_queue(struct vmb_guest *g, uint32_t node);
+/* Has this object a message to send? msg: room for it. */
+int vmbi_guest_post_has(struct vmb_guest *g, uint32_t node, uint8_t *msg);
 /* Send until the queue is empty or the hypervisor is busy. */
 void vmbi_guest_post(struct vmb_guest *g);
 /* Is this result of a post worth another try? */

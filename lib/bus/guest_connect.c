@@ -7,9 +7,10 @@
  */
 #include "guest.h"
 
-static int guest_connect_may(const struct vmb_guest_config *cfg, uint32_t version)
+int vmbi_guest_may_speak(const struct vmb_guest_config *cfg, uint32_t version)
 {
-	return version <= cfg->max_version && version >= cfg->min_version && (version >= VMB_V2_4 || cfg->interrupt_gpa);
+	return vmbi_version_known(version) && version <= cfg->max_version && version >= cfg->min_version &&
+	       (version >= VMB_V2_4 || cfg->interrupt_gpa);
 }
 
 uint32_t vmbi_guest_version_below(const struct vmb_guest_config *cfg, uint32_t version)
@@ -17,7 +18,7 @@ uint32_t vmbi_guest_version_below(const struct vmb_guest_config *cfg, uint32_t v
 	uint32_t best = 0, v;
 
 	for (uint32_t i = 0; (v = vmb_version_at(i)) != 0 && v < version; i++)
-		if (guest_connect_may(cfg, v))
+		if (vmbi_guest_may_speak(cfg, v))
 			best = v;
 	return best;
 }
@@ -43,6 +44,7 @@ static void guest_connect_none(struct vmb_guest *g)
 	vmbi_guest_become(g, VMB_BUS_NONE);
 	g->send = 0;
 	g->answer_due = 0;
+	g->redirected = 0;
 	vmbi_guest_requests_end(g);
 	for (uint32_t i = 1; g->kept && i <= g->slots_used; i++)
 		if (g->channels[i].flags & VMBI_GC_KEPT)
@@ -68,7 +70,7 @@ static void guest_connect_next(struct vmb_guest *g, int32_t status, uint32_t sai
 		g->connect_status = status;
 		g->connect_said = said;
 	}
-	g->version = vmbi_guest_version_below(&g->cfg, g->version);
+	g->version = g->only_version ? 0 : vmbi_guest_version_below(&g->cfg, g->version);
 	if (g->version)
 		vmbi_guest_connection_send(g, VMBI_MSG_INITIATE_CONTACT);
 	else
@@ -152,6 +154,7 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
 	}
 	vmbi_guest_clock(g, 0);
 	g->answer_due = 0;
+	g->redirected = 0; /* it is not being tried any more */
 	g->connection = g->version >= VMB_V5_0 ? selected : VMBI_CONNECTION_LEGACY;
 	g->leaks = 0;
 	g->features = 0;
@@ -177,6 +180,7 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
 void vmbi_guest_on_all_offers(struct vmb_guest *g)
 {
 	vmbi_guest_become(g, VMB_BUS_RUNNING);
+	vmbi_guest_lose(g);
 	g->offers_status = 0;
 	vmbi_guest_connection_mark(g, VMBI_GE_OFFERS_DONE);
 }
@@ -193,7 +197,7 @@ static int guest_connect(struct vmb_guest *g)
 	vmbi_guest_unmark(g, VMBI_GUEST_NODE_CONNECTION(g), VMBI_GE_CONNECTED); /* of an attempt before */
 	vmbi_guest_become(g, VMB_BUS_CONNECTING);
 	g->connect_status = 0;
-	g->version = vmbi_guest_version_below(&g->cfg, UINT32_MAX);
+	g->version = g->only_version ? g->only_version : vmbi_guest_version_below(&g->cfg, UINT32_MAX);
 	g->redirected = g->cfg.vtl == VMBI_REDIRECT_VTL;
 	vmbi_guest_connection_send(g, VMBI_MSG_INITIATE_CONTACT);
 	return 0;

@@ -109,6 +109,14 @@ static uint64_t guest_event_deadline(const struct vmb_guest *g, uint64_t now)
 
 /* ---- what each event says */
 
+/* After a restore: the owner learns what it may have known. */
+static void guest_event_again(struct vmb_guest *g, struct vmbi_gc *c, struct vmb_event *ev)
+{
+	ev->flags = VMB_EVF_RESTORED | (vmbi_guest_may_reopen(c) ? VMB_EVF_OPEN : 0);
+	if ((c->flags & (VMBI_GC_ABANDONED | VMBI_GC_RELEASED)) == VMBI_GC_ABANDONED)
+		vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_RESCINDED);
+}
+
 static void guest_event_of_channel(struct vmb_guest *g, struct vmbi_gc *c, uint32_t mark, struct vmb_event *ev)
 {
 	ev->ch = vmbi_handle(vmbi_gc_slot(g, c), c->generation);
@@ -116,6 +124,9 @@ static void guest_event_of_channel(struct vmb_guest *g, struct vmbi_gc *c, uint3
 	switch (mark) {
 	case VMBI_GE_OFFER:
 		ev->kind = VMB_EV_OFFER;
+		if (c->flags & VMBI_GC_UNTOLD)
+			guest_event_again(g, c, ev);
+		c->flags &= ~VMBI_GC_UNTOLD;
 		vmbi_gc_flag(g, c, VMBI_GC_SEEN);
 		if (c->socket) {
 			ev->kind = VMB_EV_HVSOCK;

@@ -401,7 +401,7 @@ static int guest_gpadl_create(struct vmb_guest *g, vmb_handle ch, const struct v
 		return VMB_EINVAL;
 	if (!c)
 		return VMB_EHANDLE;
-	if (c->flags & (VMBI_GC_RELEASED | VMBI_GC_ABANDONED | VMBI_GC_KEPT))
+	if (c->flags & (VMBI_GC_RELEASED | VMBI_GC_ABANDONED | VMBI_GC_KEPT | VMBI_GC_LOST))
 		return VMB_ESTATE;
 	if (list->count > VMBI_GPADL_WORDS_MAX)
 		return VMB_ETOOBIG;

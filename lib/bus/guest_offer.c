@@ -27,8 +27,7 @@ struct vmbi_gc *vmbi_guest_by_id(struct vmb_guest *g, uint32_t id)
 	return slot ? &g->channels[slot] : NULL;
 }
 
-/* Of class and instance: by it the channels of a device are found. Not 0. */
-static uint32_t guest_offer_key(const struct vmb_offer *o)
+uint32_t vmbi_guest_device_key(const struct vmb_offer *o)
 {
 	uint32_t key = 0;
 
@@ -54,7 +53,7 @@ static const struct vmbi_gc *guest_offer_same(const struct vmb_guest *g, const s
 	return NULL;
 }
 
-static void guest_offer_device_add(struct vmb_guest *g, uint32_t slot, uint32_t key)
+void vmbi_guest_device_add(struct vmb_guest *g, uint32_t slot, uint32_t key)
 {
 	uint32_t *first = &g->devices[key >> 1 & g->device_mask];
 
@@ -143,6 +142,14 @@ static void guest_offer_read(const struct vmb_guest *g, const uint8_t *msg, stru
 		o->monitor_id = 255; /* control-plane.md 8.3: then by hypercall */
 }
 
+/* Its id leads to it. */
+static void guest_offer_route(struct vmb_guest *g, const struct vmbi_gc *c)
+{
+	vmbi_guest_map_set(g, g->ids, c->id, vmbi_gc_slot(g, c));
+	if (g->scan < c->id / 32 + 1)
+		VMBI_STORE32_RELEASE(&g->scan, c->id / 32 + 1);
+}
+
 static struct vmbi_gc *guest_offer_slot(struct vmb_guest *g, const struct vmb_offer *o, uint32_t key)
 {
 	uint32_t slot = g->free_slot, id = o->channel_id;
@@ -154,16 +161,14 @@ static struct vmbi_gc *guest_offer_slot(struct vmb_guest *g, const struct vmb_of
 	if (slot > g->slots_used)
 		g->slots_used = slot;
 	g->live++;
-	guest_offer_device_add(g, slot, key);
+	vmbi_guest_device_add(g, slot, key);
 	c->id = id;
 	c->generation++;
 	c->offer = *o;
 	c->opens = c->refused = c->closes = c->lost = 0;
 	c->shown_state = c->shown_has = 0;
 	vmbi_gc_changed(g, c);
-	vmbi_guest_map_set(g, g->ids, id, slot);
-	if (g->scan < id / 32 + 1)
-		VMBI_STORE32_RELEASE(&g->scan, id / 32 + 1);
+	guest_offer_route(g, c);
 	return c;
 }
 
@@ -175,11 +180,41 @@ static int guest_offer_is_sound(const struct vmb_guest *g, const struct vmb_offe
 	return !guest_offer_same(g, o, key, o->subchannel) && (!o->subchannel || guest_offer_same(g, o, key, 0));
 }
 
+/* Its owner knows it from before a sleep: the handle stays, all else is new. control-plane.md 14 */
+static int guest_offer_adopt(struct vmb_guest *g, const struct vmb_offer *o, uint32_t key, uint32_t dedicated)
+{
+	struct vmbi_gc *c = NULL;
+
+	for (uint32_t i = 1; i <= g->slots_used && !c; i++)
+		if (g->device_keys[i] == key && !o->subchannel &&
+		    (g->channels[i].flags & (VMBI_GC_LOST | VMBI_GC_RELEASED | VMBI_GC_ABANDONED)) == VMBI_GC_LOST &&
+		    !VMBI_MEMCMP(&g->channels[i].offer.class_id, &o->class_id, 16) &&
+		    !VMBI_MEMCMP(&g->channels[i].offer.instance, &o->instance, 16))
+			c = &g->channels[i];
+	if (!c)
+		return 0;
+	c->flags = (c->flags & ~VMBI_GC_LOST) | VMBI_GC_UNTOLD;
+	c->id = o->channel_id;
+	c->offer = *o;
+	c->dedicated = dedicated;
+	guest_offer_route(g, c);
+	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OFFER);
+	return 1;
+}
+
+void vmbi_guest_lose(struct vmb_guest *g)
+{
+	g->only_version = 0;
+	for (uint32_t i = 1; i <= g->slots_used; i++)
+		if (g->channels[i].flags & VMBI_GC_LOST)
+			vmbi_guest_abandon(g, &g->channels[i]);
+}
+
 int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 {
 	struct vmb_offer o;
 	struct vmbi_gc *c;
-	uint32_t id, key;
+	uint32_t id, key, dedicated;
 
 	guest_offer_read(g, msg, &o);
 	id = o.channel_id;
@@ -190,7 +225,10 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 		vmbi_guest_forget(g, c); /* it was released: our message did arrive. control-plane.md 12.3 */
 	else if (c)
 		return 0;
-	key = guest_offer_key(&o);
+	key = vmbi_guest_device_key(&o);
+	dedicated = g->version >= VMB_V1_1 && vmbi_get16(msg + VMBI_AT(OFFER_CHANNEL, is_dedicated)) & 1;
+	if (g->only_version && guest_offer_adopt(g, &o, key, dedicated))
+		return 1;
 	if (!guest_offer_is_sound(g, &o, key)) {
 		guest_offer_decline(g, id);
 		return 0;
@@ -202,7 +240,7 @@ int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)
 		return 1;
 	}
 	c = guest_offer_slot(g, &o, key);
-	c->dedicated = g->version >= VMB_V1_1 && vmbi_get16(msg + VMBI_AT(OFFER_CHANNEL, is_dedicated)) & 1;
+	c->dedicated = dedicated;
 	c->socket = vmbi_guest_connect_offered(g, &o);
 	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OFFER);
 	return 1;
@@ -245,7 +283,7 @@ void vmbi_guest_abandon_all(struct vmb_guest *g)
 	for (uint32_t i = 1; i <= g->slots_used; i++) {
 		struct vmbi_gc *c = &g->channels[i];
 
-		if (!c->id || vmbi_guest_keep(g, c))
+		if (!g->device_keys[i] || vmbi_guest_keep(g, c))
 			continue;
 		if (c->flags & VMBI_GC_SEEN)
 			vmbi_guest_abandon(g, c);
@@ -262,7 +300,7 @@ void vmbi_guest_settle(struct vmb_guest *g, struct vmbi_gc *c)
 
 	if (!(c->flags & VMBI_GC_RELEASED) || c->state != VMBI_GC_IDLE || c->untold || c->send || g->marks[slot])
 		return;
-	if (g->state == VMB_BUS_LEAVING || c->flags & VMBI_GC_KEPT) {
+	if (g->state == VMB_BUS_LEAVING || c->flags & (VMBI_GC_KEPT | VMBI_GC_LOST)) {
 		vmbi_guest_forget(g, c); /* UNLOAD releases all. control-plane.md 11 */
 	} else {
 		c->send = VMBI_MSG_REL_ID_RELEASED;
@@ -316,7 +354,8 @@ int vmb_guest_release(struct vmb_guest *g, vmb_handle ch)
 	if (c->flags & VMBI_GC_RELEASED)
 		return vmbi_guest_leave(g, VMB_ESTATE);
 	vmbi_gc_flag(g, c, VMBI_GC_RELEASED);
-	vmbi_guest_unmark(g, vmbi_gc_slot(g, c), VMBI_GE_OPENED | VMBI_GE_TARGET | VMBI_GE_RESCINDED);
+	c->flags &= ~VMBI_GC_UNTOLD; /* nor is it told again after a restore */
+	vmbi_guest_unmark(g, vmbi_gc_slot(g, c), VMBI_GE_OFFER | VMBI_GE_OPENED | VMBI_GE_TARGET | VMBI_GE_RESCINDED);
 	vmbi_guest_gpadls_released(g, c);
 	if (g->version < VMB_V4_0) /* device lists go before CLOSE there, after it later: gpadl.md 7.6 */
 		vmbi_guest_gpadls_down(g, c);

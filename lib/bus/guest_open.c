@@ -27,7 +27,7 @@ static int guest_open_config(const struct vmbi_gc *c, const struct vmb_open *ope
 		   cfg->rx.data_pages != open->rx_pages - 1) {
 		return VMB_EINVAL;
 	}
-	cfg->tx.flags |= VMB_RING_FRESH;
+	cfg->tx.flags |= VMB_RING_FRESH; /* where there are cursors, nothing is cleared */
 	cfg->rx.flags |= VMB_RING_FRESH;
 	cfg->flags &= ~VMB_CHANNEL_PIPE;
 	if (c->offer.flags & VMB_OFFER_PIPE && !(cfg->flags & VMB_CHANNEL_RAW))
@@ -117,6 +117,56 @@ static void guest_open_announce(struct vmb_guest *g, struct vmbi_gc *c, const st
 	c->ring = vmbi_gg_index(g, d);
 }
 
+/* The object, in the owner's memory. */
+static int guest_open_make(struct vmbi_gc *c, void *mem, size_t bytes, struct vmb_channel_config *cfg)
+{
+	cfg->ctx = c;
+	cfg->signal = vmbi_guest_signal_host;
+	return vmbi_channel_make(mem, bytes, cfg, 1, &c->object);
+}
+
+static void guest_open_wake(struct vmb_guest *g, const struct vmbi_gc *c)
+{
+	if (g->cfg.wake && !(c->flags & VMBI_GC_AWAY))
+		g->cfg.wake(g->cfg.ctx, c->user);
+}
+
+/* It was open when it was saved: the same rings again, as they are. Both sides look once, for what was signalled may have been lost.
+ * control-plane.md 18 */
+static int guest_open_again(struct vmb_guest *g, struct vmbi_gc *c, void *mem, size_t bytes, struct vmb_channel_config *cfg,
+			    const struct vmb_open *open)
+{
+	uint32_t flags = (c->flags & VMBI_GC_RESERVED ? VMB_OPEN_RESERVED : 0) | (c->redirect ? VMB_OPEN_REDIRECT : 0);
+	int r;
+
+	if (!vmbi_guest_may_reopen(c))
+		return VMB_ESTATE;
+	if ((r = guest_open_check(open)) < 0 || (r = guest_open_config(c, open, cfg)) < 0)
+		return r;
+	if (open->flags != flags || open->tx_pages != c->tx_pages ||
+	    open->tx_pages + open->rx_pages + 1 != g->gpadls[c->ring].words ||
+	    (open->event_flag ? open->event_flag : c->id) != c->flag)
+		return VMB_EINVAL;
+	cfg->tx_at = c->tx_at;
+	cfg->rx_at = c->rx_at;
+	r = guest_open_make(c, mem, bytes, cfg);
+	if (r < 0)
+		return r;
+	c->flags &= ~VMBI_GC_AWAY;
+	c->user = open->user;
+	vmbi_signals_watch(&c->object->signals, g->now, g->cfg.signal_budget);
+	if (c->state != VMBI_GC_CREATING)
+		vmbi_gate_open(&c->gate);
+	if (c->state == VMBI_GC_OPEN) {
+		c->open_status = 0;
+		c->open_said = 0;
+		vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OPENED);
+		guest_open_wake(g, c);
+		vmbi_guest_signal_host(c);
+	}
+	return 0;
+}
+
 static int guest_open(struct vmb_guest *g, struct vmbi_gc *c, void *mem, size_t bytes, const struct vmb_channel_config *config,
 		      const struct vmb_open *caller, struct vmb_channel **out)
 {
@@ -126,16 +176,20 @@ static int guest_open(struct vmb_guest *g, struct vmbi_gc *c, void *mem, size_t 
 
 	if (r < 0 || (r = vmbi_struct_in(&open, sizeof open, caller, sizeof open)) < 0)
 		return r;
-	if (c->state != VMBI_GC_IDLE || c->flags & (VMBI_GC_RELEASED | VMBI_GC_ABANDONED | VMBI_GC_OPEN_OUT | VMBI_GC_HOST_OPEN))
+	if (c->flags & VMBI_GC_AWAY) {
+		r = guest_open_again(g, c, mem, bytes, &cfg, &open);
+		*out = r < 0 ? *out : c->object;
+		return r;
+	}
+	if (c->state != VMBI_GC_IDLE ||
+	    c->flags & (VMBI_GC_RELEASED | VMBI_GC_ABANDONED | VMBI_GC_OPEN_OUT | VMBI_GC_HOST_OPEN | VMBI_GC_LOST))
 		return VMB_ESTATE;
 	if ((r = guest_open_check(&open)) < 0 || (r = guest_open_config(c, &open, &cfg)) < 0 ||
 	    (r = guest_open_parameters(g, c, &open)) < 0)
 		return r;
 	if (!vmbi_guest_gpadl_room(g, open.tx_pages + open.rx_pages + 1))
 		return VMB_ENOSPACE;
-	cfg.ctx = c;
-	cfg.signal = vmbi_guest_signal_host;
-	r = vmbi_channel_make(mem, bytes, &cfg, 1, &c->object);
+	r = guest_open_make(c, mem, bytes, &cfg);
 	if (r < 0)
 		return r;
 	c->flags = (c->flags & ~(VMBI_GC_LEAK | VMBI_GC_RESERVED)) | VMBI_GC_OBJECT;
@@ -178,6 +232,14 @@ int vmb_guest_open(struct vmb_guest *g, vmb_handle ch, void *mem, size_t bytes, 
 
 /* ---- the open comes to an end */
 
+/* Ask the owner for the object; who is away will see. */
+static void guest_open_stop(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	if (!(c->flags & VMBI_GC_AWAY))
+		vmbi_channel_stop(c->object);
+	guest_open_wake(g, c);
+}
+
 /* It will not work: the owner is asked for the object. */
 static void guest_open_fail(struct vmb_guest *g, struct vmbi_gc *c, int32_t status, uint32_t said)
 {
@@ -189,10 +251,8 @@ static void guest_open_fail(struct vmb_guest *g, struct vmbi_gc *c, int32_t stat
 	c->open_said = said;
 	if (vmbi_guest_is_open_message(c->send) && !(c->flags & VMBI_GC_OPEN_OUT))
 		c->send = 0;
-	vmbi_channel_stop(c->object);
 	vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OPENED);
-	if (g->cfg.wake)
-		g->cfg.wake(g->cfg.ctx, c->user);
+	guest_open_stop(g, c);
 }
 
 void vmbi_guest_ring_created(struct vmb_guest *g, struct vmbi_gc *c, int32_t status, uint32_t said)
@@ -207,7 +267,8 @@ void vmbi_guest_ring_created(struct vmb_guest *g, struct vmbi_gc *c, int32_t sta
 			c->open_id = 0;
 			c->send = VMBI_MSG_OPEN_RESERVED_CHANNEL;
 		}
-		vmbi_gate_open(&c->gate); /* interrupts may come before the result. control-plane.md 9.6 */
+		if (!(c->flags & VMBI_GC_AWAY))
+			vmbi_gate_open(&c->gate); /* interrupts may come before the result. control-plane.md 9.6 */
 		vmbi_guest_queue(g, vmbi_gc_slot(g, c));
 	}
 }
@@ -239,9 +300,7 @@ void vmbi_guest_abandon(struct vmb_guest *g, struct vmbi_gc *c)
 		return;
 	}
 	c->lost++;
-	vmbi_channel_stop(c->object);
-	if (g->cfg.wake)
-		g->cfg.wake(g->cfg.ctx, c->user);
+	guest_open_stop(g, c);
 }
 
 void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c)
@@ -250,10 +309,12 @@ void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c)
 	struct vmb_cursor tx, rx;
 
 	/* Stopped first: what was put and not flushed is not sent. After the second the object looks at the rings no more. */
-	vmbi_channel_stop(c->object);
-	vmbi_channel_cursors(c->object, &tx, &rx);
+	if (!(c->flags & VMBI_GC_AWAY)) {
+		vmbi_channel_stop(c->object);
+		vmbi_channel_cursors(c->object, &tx, &rx);
+	}
 	vmbi_guest_unmark(g, slot, VMBI_GE_OPENED | VMBI_GE_TARGET);
-	c->flags &= ~(VMBI_GC_OBJECT | VMBI_GC_TARGET);
+	c->flags &= ~(VMBI_GC_OBJECT | VMBI_GC_TARGET | VMBI_GC_AWAY);
 	if ((vmbi_guest_is_open_message(c->send) && !(c->flags & VMBI_GC_OPEN_OUT)) ||
 	    (c->send == VMBI_MSG_MODIFY_CHANNEL && !(c->flags & VMBI_GC_MODIFY_OUT)))
 		c->send = 0;
@@ -491,8 +552,7 @@ int vmbi_guest_on_opened(struct vmb_guest *g, const uint8_t *msg)
 		c->open_status = 0;
 		c->open_said = 0;
 		vmbi_guest_mark(g, vmbi_gc_slot(g, c), VMBI_GE_OPENED);
-		if (g->cfg.wake) /* a signal may have come to nobody. ring.md 10.4 R10 */
-			g->cfg.wake(g->cfg.ctx, c->user);
+		guest_open_wake(g, c); /* a signal may have come to nobody. ring.md 10.4 R10 */
 	}
 	vmbi_guest_channel_step(g, c);
 	return !late;

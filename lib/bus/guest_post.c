@@ -37,6 +37,13 @@ static uint32_t guest_post_message(struct vmb_guest *g, uint32_t node, uint8_t *
 	return vmbi_guest_gpadl_message(g, &g->gpadls[node - VMBI_GUEST_NODE_GPADL(g, 0)], out);
 }
 
+int vmbi_guest_post_has(struct vmb_guest *g, uint32_t node, uint8_t *msg)
+{
+	uint32_t connection;
+
+	return guest_post_message(g, node, msg, &connection) != 0;
+}
+
 static void guest_post_outcome(struct vmb_guest *g, uint32_t node, int outcome, uint32_t status)
 {
 	if (node <= g->cfg.max_channels)

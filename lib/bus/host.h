@@ -18,6 +18,7 @@
  *   host_reserved.c reserved channels
  *   host_hvsock.c   connects of the guest, and the time that it has to open what they lead to
  *   host_event.c    events on their way to the embedder
+ *   host_save.c, host_restore.c   the end as bytes, and back
  *   host_watch.c    what a watcher is told, the budgets of signals, the snapshot
  *
  * A slot is one offer, from vmb_host_offer to its EV_GONE, and has two states that move by themselves: `state`, what the guest
@@ -113,7 +114,7 @@ struct vmbi_hc {
 	uint32_t gone;        /* EV_GONE is queued */
 	uint32_t modifying;   /* a MODIFY_CHANNEL_RESPONSE waits for the gate */
 	uint32_t kept;        /* open as a reserved channel: outlives the connection */
-	uint32_t renewing;    /* rescinded by policy: it will be offered again */
+	uint32_t renewing;    /* it will be offered again, when the guest and the device have let go */
 	uint32_t monitor;     /* monitor id + 1; 0: none */
 	uint32_t triggered;   /* its monitor id leads to it */
 	uint32_t poisoned;    /* this open saw a ring violation */
@@ -133,7 +134,9 @@ struct vmbi_hc {
 	int32_t gone_status;
 	uint32_t opens, refused, closes, lost; /* as in vmb_part */
 	uint32_t shown_state, shown_has; /* what a watcher was told last */
-	uint32_t reserved1;
+	uint32_t saved;       /* while a blob is loaded: VMBI_HS_*, the flags from bit 8 up; else 0 */
+	uint32_t restored;    /* the next question is asked again after a restore */
+	uint32_t unclaimed;   /* saved, and no device of this host: no handle, no events */
 	struct vmb_channel *channel;
 	struct vmb_cursor tx_at, rx_at; /* where a detached one stood */
 	struct vmbi_host_open open, reopen;
@@ -170,6 +173,8 @@ struct vmbi_host_gpadl { /* beside the store, by reference */
 	uint32_t holds;
 	uint32_t quiet; /* its tear-down is not answered: the guest has released the channel or left */
 	uint32_t asked; /* EV_GPADL_DOWN is queued or was given out */
+	uint32_t restored; /* its holds are those of a device before a restore: the next hold takes them over */
+	uint32_t reserved;
 };
 
 struct vmbi_host_request { /* an INITIATE_CONTACT that is to be answered */
@@ -235,6 +240,7 @@ struct vmb_host {
 	uint32_t fate;       /* of the message at hand */
 	uint32_t reserved;
 	uint32_t trusted;    /* the connection is */
+	uint32_t restored;   /* the next EV_CONNECTED tells of a restored connection */
 	uint32_t paused;
 	uint32_t pause_node; /* the queued PAUSE_RESPONSE: what stands behind it waits */
 	uint32_t kept;       /* reserved channels that are open */
@@ -262,6 +268,8 @@ struct vmb_host {
 
 /* ---- host.c */
 
+/* Is this a port that this end takes messages from? control-plane.md 1.1 */
+int vmbi_host_is_port(const struct vmb_host *h, uint32_t connection);
 /* Begin a [control] call: 0, VMB_EINVAL for NULL, VMB_EREENTRY. */
 int vmbi_host_enter(struct vmb_host *h);
 /* End it: what has become due is done, then the callbacks are called. */
@@ -353,6 +361,12 @@ static inline int vmbi_hc_is_told(const struct vmb_host *h, const struct vmbi_hc
 	return h->state == VMB_BUS_RUNNING && c->offered_in == h->connection;
 }
 
+/* Removed while it was open for an owner of old: it ends when the device has let go, and no guest hears of that. */
+static inline int vmbi_host_is_left(const struct vmb_host *h, const struct vmbi_hc *c)
+{
+	return c->state == VMBI_HC_REVOKED && !vmbi_hc_is_told(h, c);
+}
+
 /* ---- host_contact.c */
 
 void vmbi_host_contact(struct vmb_host *h, const uint8_t *msg, uint32_t connection, uint32_t trusted);
@@ -361,6 +375,11 @@ void vmbi_host_pause(struct vmb_host *h);
 void vmbi_host_resume(struct vmb_host *h);
 /* Finish the pending action if nothing stands in its way any more. */
 void vmbi_host_settle(struct vmb_host *h);
+/* May a connection have this version; what it gets of the features that it asks for. One answer for contact and restore. */
+int vmbi_host_speaks(const struct vmb_host *h, uint32_t version);
+uint32_t vmbi_host_grant(const struct vmb_host *h, uint32_t asked, uint32_t trusted);
+/* Take the interrupt page in use, should there be one (gpa 0: none): 0, or VMB_EMAP. */
+int vmbi_host_use_page(struct vmb_host *h, uint64_t gpa);
 /* Give the interrupt page back, if there is one. */
 void vmbi_host_unuse_page(struct vmb_host *h);
 
@@ -369,6 +388,13 @@ void vmbi_host_unuse_page(struct vmb_host *h);
 void vmbi_host_request_offers(struct vmb_host *h);
 /* Offer it, should there be a guest that may hear of it now, and its subchannels. */
 void vmbi_host_offer_now(struct vmb_host *h, struct vmbi_hc *c);
+/* May the guest hear of it now, who does not know it? */
+int vmbi_host_may_offer(struct vmb_host *h, const struct vmbi_hc *c);
+/* The slot of a saved channel: the device that is offered now, or, if spare, a free slot for one that is not. NULL: there is none, or *error. */
+struct vmbi_hc *vmbi_host_claim(struct vmb_host *h, const struct vmb_guid *class_id, const struct vmb_guid *instance, uint32_t subchannel,
+				int spare, int *error);
+/* The guest knows it by this id: 0, or VMB_EINVAL: it is another one's. */
+int vmbi_host_claim_id(struct vmb_host *h, struct vmbi_hc *c, uint32_t id);
 /* Out of the order of offers: it will be offered no more. */
 void vmbi_host_unsort(struct vmb_host *h, const struct vmbi_hc *c);
 /* The id is no longer the guest's: it is the heir's, or stays claimed for a device that asked for it, or is free. */
@@ -387,6 +413,10 @@ void vmbi_host_remove(struct vmb_host *h, struct vmbi_hc *c);
 void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c);
 /* By the device's policy: rescind it, and offer it again when the guest has let go. */
 void vmbi_host_renew(struct vmb_host *h, struct vmbi_hc *c);
+/* Its device cannot go on with what a guest had open before a restore: rescind it and its subchannels, and offer them again. */
+void vmbi_host_revoke(struct vmb_host *h, struct vmbi_hc *c);
+/* A subchannel that the guest knows and that is not rescinded is in its primary's way. */
+void vmbi_host_count(struct vmb_host *h, struct vmbi_hc *c);
 /* Something that a removed channel waited for has happened: rescind it, or end its handle, if that was the last. */
 void vmbi_host_removed_step(struct vmb_host *h, struct vmbi_hc *c);
 /* Neither guest nor device have anything of it. */
@@ -404,6 +434,8 @@ void vmbi_host_begin_close(struct vmb_host *h, struct vmbi_hc *c);
 void vmbi_host_closed(struct vmb_host *h, struct vmbi_hc *c);
 /* The ring of an OPEN that names it, of *o's ring_id and rx_pages: 1 and the rest of *o, or 0. */
 int vmbi_host_open_ring(struct vmb_host *h, const struct vmbi_hc *c, struct vmbi_host_open *o);
+/* The same of one that has been opened: its list may be on its way out. */
+int vmbi_host_find_ring(struct vmb_host *h, const struct vmbi_hc *c, struct vmbi_host_open *o);
 void vmbi_host_modify_message(struct vmb_host *h, const uint8_t *msg);
 /* The guest's OPEN takes its course; its ring is in use already. */
 void vmbi_host_begin_open(struct vmb_host *h, struct vmbi_hc *c, const struct vmbi_host_open *o);
@@ -444,6 +476,9 @@ void vmbi_host_gpadl_ask(struct vmb_host *h, const struct vmbi_hc *c);
 void vmbi_host_gpadl_purge(struct vmb_host *h, const struct vmbi_hc *c);
 /* The guest gave up the channel: all its lists leave, unanswered. */
 void vmbi_host_gpadl_drop(struct vmb_host *h, const struct vmbi_hc *c);
+/* Lists that were saved with this channel, whose opens use theirs already: held ones are held again, and asked for if they are on their way out
+ * or if `ask`; others on their way out that nobody uses go. */
+void vmbi_host_gpadl_restored(struct vmb_host *h, struct vmbi_hc *c, int ask);
 /* The answer to EV_GPADL_DOWN: 0 or VMB_ENOENT. */
 int vmbi_host_gpadl_answer(struct vmb_host *h, struct vmbi_hc *c, const struct vmb_event *question);
 
@@ -469,12 +504,22 @@ void vmbi_hq_direct(struct vmb_host *h, uint32_t vp, uint32_t sint, const uint8_
 /* The one message of the connection: VERSION_RESPONSE or UNLOAD_COMPLETE. */
 void vmbi_hq_connection(struct vmb_host *h, const uint8_t *msg, uint32_t len, uint32_t vp);
 void vmbi_hq_clear(struct vmb_host *h);
+void vmbi_hq_forget_all(struct vmb_host *h); /* the same, of messages that nobody has heard of */
+/* To save: the message behind `node` (0: the first), and its own node; 0: there is none. An offer is only its type and its channel id, where a
+ * rescind has that. */
+uint32_t vmbi_hq_look(const struct vmb_host *h, uint32_t node, uint8_t out[48], uint32_t *len, uint32_t *vp);
+/* Queue a saved one: 0, VMB_EINVAL, VMB_ENOSPACE. */
+int vmbi_hq_load(struct vmb_host *h, const uint8_t msg[48], uint32_t len, uint32_t vp);
+/* How many of those waiting are replies. */
+uint32_t vmbi_hq_replies(const struct vmb_host *h);
 /* Deliver as long as the guest takes them. */
 void vmbi_hq_pump(struct vmb_host *h);
 
 /* ---- host_signal.c */
 
 void vmbi_host_signal_guest(void *ctx); /* signal of a channel; ctx: its slot */
+/* The interrupt alone: there may be no channel object. */
+void vmbi_host_interrupt_guest(struct vmbi_hc *c);
 /* [any] Leave a gate, and tell control if it waits for that. */
 void vmbi_host_gate_leave(struct vmb_host *h, struct vmbi_gate *g);
 /* Control waits until nobody is inside this channel's gates. */
@@ -551,6 +596,8 @@ void vmbi_hvsock_message(struct vmb_host *h, const uint8_t *msg, uint32_t len);
 void vmbi_hvsock_free(struct vmb_host *h, uint32_t connect);
 /* The guest leaves: its connects lose their sense. */
 void vmbi_hvsock_leave(struct vmb_host *h);
+/* To save: the refusal of the first connect after `connect` that waits for an answer, and its number; 0: there is none. */
+uint32_t vmbi_hvsock_look(const struct vmb_host *h, uint32_t connect, uint8_t msg[48], uint32_t *len);
 /* The answer to EV_HVSOCK: 0 or VMB_ENOENT. */
 int vmbi_hvsock_answer(struct vmb_host *h, const struct vmb_event *question, uint32_t status);
 /* The guest has been offered an hvsock channel, and must open it in time; it has opened it, or it is gone. */

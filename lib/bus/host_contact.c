@@ -134,8 +134,8 @@ static void contact_respond(struct vmb_host *h, const struct vmbi_host_request *
 	vmbi_hq_connection(h, msg, len, q->vp);
 }
 
-/* The interrupt page of versions below 2.4: 0, or VMB_EMAP. */
-static int contact_use_page(struct vmb_host *h, uint64_t gpa)
+/* The interrupt page of versions below 2.4. */
+int vmbi_host_use_page(struct vmb_host *h, uint64_t gpa)
 {
 	void *page = NULL;
 
@@ -161,13 +161,19 @@ void vmbi_host_unuse_page(struct vmb_host *h)
 }
 
 /* control-plane.md 3.1, 16.2 */
-static uint32_t contact_features(const struct vmb_host *h, const struct vmbi_host_request *q)
+uint32_t vmbi_host_grant(const struct vmb_host *h, uint32_t asked, uint32_t trusted)
 {
-	uint32_t features = q->features & h->cfg.features;
+	uint32_t features = asked & h->cfg.features;
 
 	if (h->limit_features)
 		features &= h->limit_features;
-	return q->trusted ? features : features & ~VMB_FEATURE_CONFIDENTIAL;
+	return trusted ? features : features & ~VMB_FEATURE_CONFIDENTIAL;
+}
+
+int vmbi_host_speaks(const struct vmb_host *h, uint32_t version)
+{
+	return vmbi_version_known(version) && (!h->cfg.max_version || version <= h->cfg.max_version) &&
+	       (!h->limit_version || version <= h->limit_version);
 }
 
 /* The old connection is gone. control-plane.md 7.2 steps 8 to 11 */
@@ -175,13 +181,12 @@ static void contact_negotiate(struct vmb_host *h)
 {
 	const struct vmbi_host_request *q = &h->request;
 
-	if (!vmbi_version_known(q->version) || (h->cfg.max_version && q->version > h->cfg.max_version) ||
-	    (h->limit_version && q->version > h->limit_version)) {
+	if (!vmbi_host_speaks(h, q->version)) {
 		contact_respond(h, q, 0, 0);
 		return;
 	}
-	h->features = contact_features(h, q);
-	if (q->bad_pages || contact_use_page(h, q->page) || vmbi_monitor_use(h, q->monitor)) {
+	h->features = vmbi_host_grant(h, q->features, q->trusted);
+	if (q->bad_pages || vmbi_host_use_page(h, q->page) || vmbi_monitor_use(h, q->monitor)) {
 		vmbi_host_unuse_page(h);
 		h->features &= ~VMB_FEATURE_SERVER_MONITOR;
 		contact_respond(h, q, 1, CONTACT_FAILED);

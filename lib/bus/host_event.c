@@ -68,9 +68,9 @@ static void he_of_channel(struct vmb_event *ev, const struct vmbi_hc *c, uint32_
 }
 
 /* A question: its answer must name this token. The low half is the GPADL's reference, or 0. */
-static uint64_t he_question(struct vmb_host *h, struct vmb_event *ev, uint32_t ref)
+static uint64_t he_question(struct vmb_host *h, struct vmb_event *ev, uint32_t ref, uint32_t restored)
 {
-	ev->flags = VMB_EVF_ASK;
+	ev->flags = VMB_EVF_ASK | (restored ? VMB_EVF_RESTORED : 0);
 	ev->token = ++h->tokens << 32 | ref;
 	return ev->token;
 }
@@ -84,14 +84,14 @@ static void he_take_channel(struct vmb_host *h, struct vmbi_hc *c, struct vmb_ev
 	switch (event) {
 	case VMBI_HE_CLOSE:
 		he_of_channel(ev, c, VMB_EV_CLOSE);
-		c->token = he_question(h, ev, 0);
+		c->token = he_question(h, ev, 0, c->restored);
 		break;
 	case VMBI_HE_CLOSED:
 		he_of_channel(ev, c, VMB_EV_CLOSED);
 		break;
 	case VMBI_HE_OPEN:
 		he_of_channel(ev, c, VMB_EV_OPEN);
-		c->token = he_question(h, ev, 0);
+		c->token = he_question(h, ev, 0, c->restored);
 		vmbi_hc_device(h, c, VMBI_DEV_ASKED);
 		break;
 	default:
@@ -109,7 +109,7 @@ static void he_take_gpadl(struct vmb_host *h, uint32_t ref, struct vmb_event *ev
 	vmbi_he_gpadl_cancel(h, ref);
 	he_of_channel(ev, &h->ch[g->slot], VMB_EV_GPADL_DOWN);
 	ev->gpadl = vmbi_gpadls_id(h->store, ref);
-	g->token = he_question(h, ev, ref);
+	g->token = he_question(h, ev, ref, g->restored);
 }
 
 static void he_take_connect(struct vmb_host *h, uint32_t connect, struct vmb_event *ev)
@@ -119,7 +119,7 @@ static void he_take_connect(struct vmb_host *h, uint32_t connect, struct vmb_eve
 	vmbi_he_connect_cancel(h, connect);
 	q->state = VMBI_CONNECT_ASKED;
 	ev->kind = VMB_EV_HVSOCK;
-	q->token = he_question(h, ev, connect);
+	q->token = he_question(h, ev, connect, 0);
 }
 
 /* What the embedder knows of the connection against what is: a connection that came and went unseen is not shown. 0: no news. */
@@ -134,6 +134,8 @@ static int he_take_connection(struct vmb_host *h, struct vmb_event *ev)
 	} else if (h->told != h->connection) {
 		h->told = h->connection;
 		ev->kind = VMB_EV_CONNECTED;
+		ev->flags = h->restored ? VMB_EVF_RESTORED : 0;
+		h->restored = 0;
 	}
 	if (h->told == h->connection && !h->reset_done)
 		vmbi_fifo_remove(&h->events, h->event_links, he_connection_node(h));

@@ -81,7 +81,7 @@ void vmbi_host_gpadl_body(struct vmb_host *h, const uint8_t *msg, uint32_t len)
 /* The store has forgotten it, and so do we. */
 static void gpadl_forgotten(struct vmb_host *h, uint32_t ref, uint32_t id, int answer)
 {
-	h->gpadl[ref] = (struct vmbi_host_gpadl){ 0, 0, 0, 0, 0 };
+	h->gpadl[ref] = (struct vmbi_host_gpadl){ 0, 0, 0, 0, 0, 0, 0 };
 	if (answer)
 		vmbi_hq_reply(h, VMBI_MSG_GPADL_TORNDOWN, id, 0, 0);
 }
@@ -162,6 +162,34 @@ void vmbi_host_gpadl_drop(struct vmb_host *h, const struct vmbi_hc *c)
 	}
 }
 
+/* ---- what was saved. gpadl.md 9 */
+
+void vmbi_host_gpadl_restored(struct vmb_host *h, struct vmbi_hc *c, int ask)
+{
+	for (uint32_t ref = vmbi_gpadls_each(h->store, c->slot, 0); ref; ref = vmbi_gpadls_each(h->store, c->slot, ref))
+		gpadl_trace(h, c->slot, ref, vmbi_gpadls_id(h->store, ref), VMB_LIST_NONE);
+	for (uint32_t ref = vmbi_gpadls_next(h->store, c->slot, 0); ref; ref = vmbi_gpadls_next(h->store, c->slot, ref)) {
+		struct vmbi_host_gpadl *g = &h->gpadl[ref];
+		uint32_t id = vmbi_gpadls_id(h->store, ref), quiet = g->quiet;
+
+		g->slot = c->slot;
+		if (g->holds) {
+			g->restored = 1;
+			c->holds++;
+			vmbi_gpadls_use(h->store, ref);
+		}
+		if (!vmbi_gpadls_is_leaving(h->store, ref)) {
+			if (ask)
+				gpadl_ask(h, ref);
+		} else if (vmbi_gpadls_leave(h->store, ref)) {
+			gpadl_trace(h, c->slot, ref, id, VMB_LIST_LEAVING);
+			gpadl_forgotten(h, ref, id, !quiet); /* whoever used it is gone */
+		} else {
+			gpadl_ask(h, ref);
+		}
+	}
+}
+
 /* ---- holds */
 
 /* All holds of a list end. */
@@ -170,7 +198,7 @@ static void gpadl_let_go(struct vmb_host *h, struct vmbi_hc *c, uint32_t ref)
 	struct vmbi_host_gpadl *g = &h->gpadl[ref];
 
 	vmbi_he_gpadl_cancel(h, ref);
-	g->holds = g->asked = 0;
+	g->holds = g->asked = g->restored = 0;
 	g->token = 0;
 	c->holds--;
 	vmbi_host_gpadl_unuse(h, ref);
@@ -242,6 +270,10 @@ static int gpadl_hold(struct vmb_host *h, struct vmbi_hc *c, uint32_t ref, uint6
 		return VMB_ENOSPACE;
 	vmbi_gpadls_words(h->store, ref, 0, words, info.words);
 	list->words = words;
+	if (g->restored) { /* these are its own, from before */
+		g->restored = 0;
+		return 0;
+	}
 	if (!g->holds++) {
 		vmbi_gpadls_use(h->store, ref);
 		g->slot = c->slot;

@@ -71,6 +71,23 @@ void vmbi_hvsock_leave(struct vmb_host *h)
 	}
 }
 
+uint32_t vmbi_hvsock_look(const struct vmb_host *h, uint32_t connect, uint8_t msg[48], uint32_t *len)
+{
+	while (h->version >= VMB_V4_1 && connect++ < h->connects) {
+		const struct vmbi_host_connect *q = &h->connect[connect];
+
+		if (q->state != VMBI_CONNECT_ASKING && q->state != VMBI_CONNECT_ASKED)
+			continue;
+		VMBI_MEMSET(msg, 0, 48);
+		vmbi_put32(msg, VMBI_MSG_TL_CONNECT_RESULT);
+		VMBI_MEMCPY(msg + VMBI_AT(TL_CONNECT_RESULT, endpoint_id), q->guids, 32);
+		vmbi_put32(msg + VMBI_AT(TL_CONNECT_RESULT, status), HVSOCK_REFUSED);
+		*len = 44;
+		return connect;
+	}
+	return 0;
+}
+
 static uint32_t hvsock_find(const struct vmb_host *h, const struct vmb_event *question)
 {
 	uint32_t i = (uint32_t)question->token;

@@ -55,17 +55,17 @@ static struct vmbi_hc *offer_primary(struct vmb_host *h, const struct vmbi_hc *c
 	return c->primary ? &h->ch[c->primary] : NULL;
 }
 
-/* May the guest hear of it now, who does not know it? Subchannels come after their primary, and exist since 2.4.
- * control-plane.md 3, 8.6 */
-static int offer_may(struct vmb_host *h, const struct vmbi_hc *c)
+/* Subchannels come after their primary, and exist since 2.4. control-plane.md 3, 8.6 */
+int vmbi_host_may_offer(struct vmb_host *h, const struct vmbi_hc *c)
 {
 	const struct vmbi_hc *primary = offer_primary(h, c);
 
-	if (h->state != VMB_BUS_RUNNING || c->removed || c->heir_of || c->state != VMBI_HC_UNOFFERED)
+	if (h->state != VMB_BUS_RUNNING || c->removed || c->heir_of || c->state != VMBI_HC_UNOFFERED || vmbi_hc_is_served(c))
 		return 0;
 	if (!c->subchannel)
 		return 1;
-	return primary && primary->state != VMBI_HC_UNOFFERED && vmbi_hc_is_told(h, primary) && h->version >= VMB_V2_4;
+	return primary && primary->state != VMBI_HC_UNOFFERED && primary->state != VMBI_HC_REVOKED && vmbi_hc_is_told(h, primary) &&
+	       h->version >= VMB_V2_4;
 }
 
 static void offer_one(struct vmb_host *h, struct vmbi_hc *c)
@@ -90,11 +90,11 @@ static void offer_one(struct vmb_host *h, struct vmbi_hc *c)
 
 void vmbi_host_offer_now(struct vmb_host *h, struct vmbi_hc *c)
 {
-	if (!offer_may(h, c))
+	if (!vmbi_host_may_offer(h, c))
 		return;
 	offer_one(h, c);
 	for (uint32_t sub = c->first_sub; sub; sub = h->ch[sub].next_sub)
-		if (offer_may(h, &h->ch[sub]))
+		if (vmbi_host_may_offer(h, &h->ch[sub]))
 			offer_one(h, &h->ch[sub]);
 }
 
@@ -102,7 +102,7 @@ void vmbi_host_request_offers(struct vmb_host *h)
 {
 	vmbi_host_become(h, VMB_BUS_RUNNING);
 	for (uint32_t i = 0; i < h->sorted_used; i++)
-		if (offer_may(h, &h->ch[h->sorted[i]]))
+		if (vmbi_host_may_offer(h, &h->ch[h->sorted[i]]))
 			offer_one(h, &h->ch[h->sorted[i]]);
 	vmbi_hq_reply(h, VMBI_MSG_ALL_OFFERS_DELIVERED, 0, 0, 0);
 }
@@ -306,6 +306,53 @@ int vmb_host_offer(struct vmb_host *h, const struct vmb_offer *offer, vmb_handle
 	r = offer_new(h, &o, ch);
 	vmbi_host_leave(h);
 	return r;
+}
+
+/* ---- what was saved */
+
+struct vmbi_hc *vmbi_host_claim(struct vmb_host *h, const struct vmb_guid *class_id, const struct vmb_guid *instance, uint32_t subchannel,
+				int spare, int *error)
+{
+	struct vmbi_hc *found = NULL;
+
+	*error = 0;
+	for (uint32_t i = 1; i <= h->slots; i++) {
+		struct vmbi_hc *c = &h->ch[i];
+
+		if ((c->state == VMBI_HC_FREE && !c->saved) || c->subchannel != subchannel ||
+		    VMBI_MEMCMP(&c->class_id, class_id, 16) || VMBI_MEMCMP(&c->instance, instance, 16))
+			continue;
+		if (c->saved)
+			*error = VMB_EINVAL; /* twice the same */
+		else if (!c->removed)
+			found = c;
+	}
+	if (*error)
+		return NULL;
+	if (found || !spare)
+		return found;
+	if (!h->free_slot) {
+		*error = VMB_ENOSPACE;
+		return NULL;
+	}
+	found = &h->ch[h->free_slot];
+	h->free_slot = found->next_free;
+	found->next_free = 0;
+	found->class_id = *class_id;
+	found->instance = *instance;
+	found->subchannel = subchannel;
+	found->removed = found->unclaimed = 1;
+	offer_device_add(h, found);
+	return found;
+}
+
+int vmbi_host_claim_id(struct vmb_host *h, struct vmbi_hc *c, uint32_t id)
+{
+	if (h->route[id] && h->route[id] != c->slot)
+		return VMB_EINVAL;
+	c->id = id;
+	offer_set_route(h, id, c->slot | VMBI_HOST_KNOWN);
+	return 0;
 }
 
 /* ---- the end of a slot */

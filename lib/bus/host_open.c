@@ -20,6 +20,7 @@ void vmbi_host_ask_open(struct vmb_host *h, struct vmbi_hc *c)
 
 static void open_withdraw(struct vmb_host *h, struct vmbi_hc *c)
 {
+	c->restored = 0;
 	if (c->dev == VMBI_DEV_ASKING) {
 		vmbi_he_cancel(h, c, VMBI_HE_OPEN);
 		vmbi_hc_device(h, c, VMBI_DEV_NONE);
@@ -58,10 +59,13 @@ void vmbi_host_end_open(struct vmb_host *h, struct vmbi_hc *c, uint32_t state)
 		open_withdraw(h, c);
 		vmbi_host_gpadl_unuse(h, c->open.ring_ref);
 	} else if (state == VMBI_HC_OPEN) {
-		if (vmbi_hc_is_served(c))
+		if (vmbi_hc_is_served(c)) {
 			open_stop(h, c);
-		else
-			vmbi_host_gpadl_unuse(h, c->open.ring_ref);
+			return;
+		}
+		if (c->dev != VMBI_DEV_NONE) /* asked whether it can go on after a restore */
+			open_withdraw(h, c);
+		vmbi_host_gpadl_unuse(h, c->open.ring_ref);
 	}
 }
 
@@ -83,12 +87,15 @@ static int open_ring_ok(struct vmb_host *h, uint32_t ref, uint32_t rx_pages, uin
 	return rx_pages >= 2 && rx_pages < info.pages && info.pages - rx_pages >= 2;
 }
 
-int vmbi_host_open_ring(struct vmb_host *h, const struct vmbi_hc *c, struct vmbi_host_open *o)
+int vmbi_host_find_ring(struct vmb_host *h, const struct vmbi_hc *c, struct vmbi_host_open *o)
 {
 	o->ring_ref = vmbi_gpadls_find(h->store, c->slot, o->ring_id);
-	if (!o->ring_ref || vmbi_gpadls_is_leaving(h->store, o->ring_ref))
-		return 0;
-	return open_ring_ok(h, o->ring_ref, o->rx_pages, &o->ring_pages);
+	return o->ring_ref && open_ring_ok(h, o->ring_ref, o->rx_pages, &o->ring_pages);
+}
+
+int vmbi_host_open_ring(struct vmb_host *h, const struct vmbi_hc *c, struct vmbi_host_open *o)
+{
+	return vmbi_host_find_ring(h, c, o) && !vmbi_gpadls_is_leaving(h->store, o->ring_ref);
 }
 
 /* With feature 0x01 the guest's choice counts, whatever it is; else the offer's. control-plane.md 6.4, 20.1 */

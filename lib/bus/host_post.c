@@ -119,7 +119,7 @@ static int host_post_always(const uint8_t *msg, uint32_t len)
 	return type == VMBI_MSG_INITIATE_CONTACT || type == VMBI_MSG_UNLOAD || type == VMBI_MSG_RESUME;
 }
 
-static int host_post_port(const struct vmb_host *h, uint32_t connection)
+int vmbi_host_is_port(const struct vmb_host *h, uint32_t connection)
 {
 	return connection == VMBI_CONNECTION_LEGACY || connection == VMBI_CONNECTION_MULTICLIENT ||
 	       (connection == VMBI_CONNECTION_REDIRECTED && h->cfg.vtl == VMBI_REDIRECT_VTL);
@@ -165,7 +165,7 @@ static int host_post(struct vmb_host *h, const void *input, uint32_t len, uint32
 		return VMB_HV_INVALID_PARAMETER;
 	connection = vmbi_get32(in);
 	bytes = vmbi_get32(in + 12);
-	if (!host_post_port(h, connection))
+	if (!vmbi_host_is_port(h, connection))
 		return VMB_HV_INVALID_CONNECTION;
 	if (vmbi_get32(in + 8) != HOST_POST_TYPE || bytes > len - HOST_POST_HEADER)
 		return VMB_HV_INVALID_PARAMETER;

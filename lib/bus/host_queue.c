@@ -209,21 +209,121 @@ static uint32_t hq_compose(const struct vmb_host *h, uint32_t node, uint8_t *msg
 	return 8 + reply->len;
 }
 
+/* ---- saving. control-plane.md 18 */
+
+uint32_t vmbi_hq_look(const struct vmb_host *h, uint32_t node, uint8_t out[48], uint32_t *len, uint32_t *vp)
+{
+	uint8_t msg[196];
+
+	node = node ? h->out_links[node].next : h->out.head;
+	if (!node)
+		return 0;
+	*len = hq_compose(h, node, msg, vp);
+	if (node < hq_connection_node(h)) { /* it is composed when it is sent */
+		*len = 12;
+		vmbi_put32(msg + VMBI_AT(RESCIND_CHANNEL_OFFER, channel_id), h->ch[node].id);
+	}
+	VMBI_MEMSET(out, 0, 48);
+	VMBI_MEMCPY(out, msg, *len);
+	return node;
+}
+
+static int hq_load_channel(struct vmb_host *h, const uint8_t *msg, uint32_t len, uint32_t type)
+{
+	struct vmbi_hc *c = vmbi_host_named(h, vmbi_get32(msg + VMBI_AT(RESCIND_CHANNEL_OFFER, channel_id)));
+
+	if (len != 12 || !c || h->out_links[c->slot].in)
+		return VMB_EINVAL;
+	vmbi_hq_channel(h, c, type);
+	return 0;
+}
+
+static int hq_load_connection(struct vmb_host *h, const uint8_t *msg, uint32_t len, uint32_t vp, uint32_t type)
+{
+	int ok = type == VMBI_MSG_UNLOAD_COMPLETE ? len == 8 : len == 16 || len == 20 || len == 40;
+
+	if (!ok || h->out_links[hq_connection_node(h)].in)
+		return VMB_EINVAL;
+	vmbi_hq_connection(h, msg, len, vp);
+	return 0;
+}
+
+static int hq_load_connect(struct vmb_host *h, const uint8_t *msg, uint32_t len)
+{
+	uint32_t n = h->free_connect;
+
+	if (len != 44)
+		return VMB_EINVAL;
+	if (!n)
+		return VMB_ENOSPACE;
+	h->free_connect = h->connect[n].next;
+	h->connect[n].state = VMBI_CONNECT_RESULT;
+	VMBI_MEMCPY(h->connect[n].guids, msg + VMBI_AT(TL_CONNECT_RESULT, endpoint_id), 32);
+	h->connect[n].status = vmbi_get32(msg + VMBI_AT(TL_CONNECT_RESULT, status));
+	vmbi_hq_connect_result(h, n);
+	return 0;
+}
+
+static int hq_load_reply(struct vmb_host *h, const uint8_t *msg, uint32_t len, uint32_t type)
+{
+	if (!h->free_reply)
+		return VMB_ENOSPACE;
+	vmbi_hq_reply(h, type, vmbi_get32(msg + 8), vmbi_get32(msg + 12), vmbi_get32(msg + 16));
+	if (type == VMBI_MSG_PAUSE_RESPONSE && h->paused) /* else the guest has resumed already, and it is a message like others */
+		h->pause_node = h->out.tail;
+	return 8 + h->reply[h->out.tail - hq_reply_node(h, 0)].len == len ? 0 : VMB_EINVAL;
+}
+
+int vmbi_hq_load(struct vmb_host *h, const uint8_t msg[48], uint32_t len, uint32_t vp)
+{
+	uint32_t type = vmbi_get32(msg);
+
+	if (len < 8 || len > 44 || vmbi_get32(msg + 4))
+		return VMB_EINVAL;
+	for (uint32_t i = len; i < 48; i++)
+		if (msg[i])
+			return VMB_EINVAL;
+	if (type == VMBI_MSG_VERSION_RESPONSE || type == VMBI_MSG_UNLOAD_COMPLETE)
+		return vmbi_host_vp_ok(h, vp) ? hq_load_connection(h, msg, len, vp, type) : VMB_ENOSPACE;
+	if (vp != h->message_vp || (h->state != VMB_BUS_CONNECTED && h->state != VMB_BUS_RUNNING))
+		return VMB_EINVAL;
+	if (type == VMBI_MSG_OFFER_CHANNEL || type == VMBI_MSG_RESCIND_CHANNEL_OFFER)
+		return hq_load_channel(h, msg, len, type);
+	if (type == VMBI_MSG_CLOSE_RESERVED_RESPONSE || vmb_message_check(msg, len, h->version, h->features, 0) < 0)
+		return VMB_EINVAL;
+	if (type == VMBI_MSG_TL_CONNECT_RESULT)
+		return hq_load_connect(h, msg, len);
+	return hq_load_reply(h, msg, len, type);
+}
+
+uint32_t vmbi_hq_replies(const struct vmb_host *h)
+{
+	uint32_t n = 0;
+
+	for (uint32_t node = h->out.head; node; node = h->out_links[node].next)
+		n += node > hq_reply_node(h, 0);
+	return n;
+}
+
 /* ---- delivering */
+
+void vmbi_hq_forget_all(struct vmb_host *h)
+{
+	while (h->out.head)
+		hq_remove(h, h->out.head);
+	h->blocked = 0;
+}
 
 void vmbi_hq_clear(struct vmb_host *h)
 {
 	uint8_t msg[196];
 
-	while (h->out.head) {
-		if (h->cfg.trace) {
-			uint32_t vp, len = hq_compose(h, h->out.head, msg, &vp);
+	for (uint32_t node = h->cfg.trace ? h->out.head : 0; node; node = h->out_links[node].next) {
+		uint32_t vp, len = hq_compose(h, node, msg, &vp);
 
-			vmbi_host_trace_message(h, VMB_TRACE_MESSAGE_OUT, msg, len, VMB_FATE_STATE, 0);
-		}
-		hq_remove(h, h->out.head);
+		vmbi_host_trace_message(h, VMB_TRACE_MESSAGE_OUT, msg, len, VMB_FATE_STATE, 0);
 	}
-	h->blocked = 0;
+	vmbi_hq_forget_all(h);
 }
 
 void vmbi_hq_pump(struct vmb_host *h)

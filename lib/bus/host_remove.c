@@ -23,6 +23,14 @@ static void remove_uncount(struct vmb_host *h, struct vmbi_hc *c)
 	c->counted = 0;
 }
 
+void vmbi_host_count(struct vmb_host *h, struct vmbi_hc *c)
+{
+	if (!c->primary || c->state == VMBI_HC_UNOFFERED || c->rescinded)
+		return;
+	h->ch[c->primary].live_subs++;
+	c->counted = 1;
+}
+
 static void remove_rescind(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->rescinded || vmbi_hc_is_served(c) || c->holds || c->live_subs)
@@ -47,10 +55,18 @@ static void remove_finish(struct vmb_host *h, struct vmbi_hc *c)
 		c->heir = heir->heir_of = 0;
 		vmbi_host_offer_now(h, heir);
 	}
-	if (c->dev == VMBI_DEV_NONE) {
+	if (c->unclaimed) {
+		vmbi_host_free(h, c);
+	} else if (c->dev == VMBI_DEV_NONE) {
 		c->gone = 1;
 		vmbi_he_channel(h, c, VMBI_HE_GONE);
 	}
+}
+
+static void remove_renewed(struct vmb_host *h, struct vmbi_hc *c)
+{
+	c->renewing = 0;
+	vmbi_host_offer_now(h, c);
 }
 
 static void remove_step(struct vmb_host *h, struct vmbi_hc *c)
@@ -59,6 +75,8 @@ static void remove_step(struct vmb_host *h, struct vmbi_hc *c)
 		remove_rescind(h, c);
 	else if (c->removed)
 		remove_finish(h, c);
+	else if (c->renewing && vmbi_host_is_drained(h, c)) /* the guest has let go before the device */
+		remove_renewed(h, c);
 }
 
 void vmbi_host_removed_step(struct vmb_host *h, struct vmbi_hc *c)
@@ -96,8 +114,8 @@ void vmbi_host_released(struct vmb_host *h, struct vmbi_hc *c)
 		return;
 	}
 	vmbi_host_forget(h, c);
-	if (again)
-		vmbi_host_offer_now(h, c);
+	c->renewing = again;
+	vmbi_host_removed_step(h, c);
 }
 
 /* Its subchannels go first, as ever; the device offers them again if it wants them. */
@@ -111,10 +129,31 @@ void vmbi_host_renew(struct vmb_host *h, struct vmbi_hc *c)
 	remove_rescind(h, c);
 }
 
-static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
+/* What the guest has of it ends, whatever that is. */
+static void remove_revoke(struct vmb_host *h, struct vmbi_hc *c)
 {
 	uint32_t was = c->state;
 
+	vmbi_host_modified(h, c, VMBI_FAILED);
+	vmbi_reserved_drop(h, c);
+	c->lost += was == VMBI_HC_OPEN;
+	vmbi_hc_become(h, c, VMBI_HC_REVOKED);
+	vmbi_host_end_open(h, c, was);
+	vmbi_host_gpadl_ask(h, c);
+	vmbi_host_removed_step(h, c);
+}
+
+/* The device is there, and the guest has to begin anew with it. */
+static void remove_again(struct vmb_host *h, struct vmbi_hc *c)
+{
+	c->renewing = 1;
+	remove_revoke(h, c);
+	if (c->state == VMBI_HC_UNOFFERED) /* no guest knew it: it was forgotten at once */
+		vmbi_host_offer_now(h, c);
+}
+
+static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
+{
 	if (c->removed)
 		return;
 	c->removed = 1;
@@ -125,17 +164,19 @@ static void remove_one(struct vmb_host *h, struct vmbi_hc *c)
 	h->ch[c->heir_of].heir = 0; /* [0] is nobody's */
 	c->heir_of = 0;
 	vmbi_host_unclaim(h, c);
-	if (was == VMBI_HC_UNOFFERED || (h->out_links[c->slot].in && c->wire == VMBI_MSG_OFFER_CHANNEL)) {
+	if (c->state == VMBI_HC_UNOFFERED || (h->out_links[c->slot].in && c->wire == VMBI_MSG_OFFER_CHANNEL)) {
 		vmbi_host_forget(h, c); /* the guest has not heard of it */
 		return;
 	}
-	vmbi_host_modified(h, c, VMBI_FAILED);
-	vmbi_reserved_drop(h, c);
-	c->lost += was == VMBI_HC_OPEN;
-	vmbi_hc_become(h, c, VMBI_HC_REVOKED);
-	vmbi_host_end_open(h, c, was);
-	vmbi_host_gpadl_ask(h, c);
-	vmbi_host_removed_step(h, c);
+	remove_revoke(h, c);
+}
+
+void vmbi_host_revoke(struct vmb_host *h, struct vmbi_hc *c)
+{
+	for (uint32_t sub = c->first_sub; sub; sub = h->ch[sub].next_sub)
+		if (h->ch[sub].state != VMBI_HC_UNOFFERED && h->ch[sub].state != VMBI_HC_REVOKED)
+			remove_again(h, &h->ch[sub]);
+	remove_again(h, c);
 }
 
 void vmbi_host_remove(struct vmb_host *h, struct vmbi_hc *c)

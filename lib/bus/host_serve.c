@@ -61,11 +61,12 @@ static void serve_let_go(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->channel) {
 		vmbi_channel_cursors(c->channel, &c->tx_at, &c->rx_at);
-		c->poisoned = (VMBI_LOAD32_ACQUIRE(&c->channel->state) & VMBI_CHANNEL_BROKEN) != 0;
+		c->poisoned = (uint32_t)vmbi_channel_is_broken(c->channel);
 	}
 	vmbi_he_cancel(h, c, VMBI_HE_CLOSE);
 	vmbi_monitor_disconnect(h, c);
 	c->token = 0;
+	c->restored = 0;
 	vmbi_hc_device(h, c, VMBI_DEV_DRAINING);
 	(void)vmbi_gate_close(&c->gate);
 	vmbi_host_gate_step(h, c);
@@ -95,6 +96,7 @@ int vmb_host_detach(struct vmb_host *h, vmb_handle ch)
 static void serve_late(struct vmb_host *h, struct vmbi_hc *c)
 {
 	c->token = 0;
+	c->restored = 0;
 	vmbi_hc_device(h, c, VMBI_DEV_NONE);
 	vmbi_host_ask_open(h, c);
 	vmbi_host_removed_step(h, c);
@@ -120,7 +122,7 @@ static void serve_begin(struct vmb_host *h, struct vmbi_hc *c, struct vmb_channe
 	vmbi_gate_unwatch(&c->out); /* a retarget of the last open may have been given up */
 	vmbi_gate_open(&c->gate);
 	vmbi_monitor_connect(h, c);
-	if (asked) {
+	if (asked && c->state == VMBI_HC_OPENING) { /* else it was open before a restore, and the guest knows */
 		c->opens++;
 		vmbi_hc_become(h, c, VMBI_HC_OPEN);
 		vmbi_host_open_result(h, c, &c->open, 0);
@@ -128,11 +130,16 @@ static void serve_begin(struct vmb_host *h, struct vmbi_hc *c, struct vmb_channe
 }
 
 /* What the guest sent or signalled before is not announced again: the device looks once. ring.md 10.4 R10. The guest hears that
- * it is open before the device may signal it, if its slot is free. */
+ * it is open before the device may signal it, if its slot is free. After a restore the guest looks, too: control-plane.md 18. */
 static void serve_wake(struct vmb_host *h, struct vmbi_hc *c)
 {
+	uint32_t restored = c->restored;
+
+	c->restored = 0;
 	vmbi_hq_pump(h);
 	h->cfg.wake(h->cfg.ctx, c->user);
+	if (restored)
+		vmbi_host_interrupt_guest(c);
 }
 
 /* No to EV_OPEN. */
@@ -141,6 +148,11 @@ static void serve_refuse(struct vmb_host *h, struct vmbi_hc *c, uint32_t status)
 	c->token = 0;
 	c->refused++;
 	vmbi_hc_device(h, c, VMBI_DEV_NONE);
+	c->restored = 0;
+	if (c->state == VMBI_HC_OPEN) { /* open before a restore, and cannot go on: the guest is told by a rescind. control-plane.md 18 */
+		vmbi_host_revoke(h, c);
+		return;
+	}
 	vmbi_hc_become(h, c, VMBI_HC_CLOSED);
 	vmbi_ports_remove(h, c);
 	vmbi_host_open_result(h, c, &c->open, status);

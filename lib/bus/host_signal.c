@@ -85,14 +85,11 @@ int vmb_host_signal(struct vmb_host *h, uint32_t connection, uint32_t flag)
 	return known ? VMB_HV_SUCCESS : VMB_HV_INVALID_CONNECTION;
 }
 
-void vmbi_host_signal_guest(void *ctx)
+void vmbi_host_interrupt_guest(struct vmbi_hc *c)
 {
-	struct vmbi_hc *c = ctx;
 	struct vmb_host *h = c->host;
 	uint32_t vp;
 
-	if (VMBI_LOAD32_RELAXED(&c->channel->signals.look))
-		vmbi_host_alarm(h);
 	(void)vmbi_gate_enter(&c->out);
 	vp = VMBI_LOAD32_ACQUIRE(&c->target);
 	if (c->legacy) {
@@ -105,6 +102,15 @@ void vmbi_host_signal_guest(void *ctx)
 		h->cfg.interrupt(h->cfg.ctx, vp, h->cfg.vtl, VMBI_SINT, c->flag);
 	}
 	vmbi_host_gate_leave(h, &c->out);
+}
+
+void vmbi_host_signal_guest(void *ctx)
+{
+	struct vmbi_hc *c = ctx;
+
+	if (VMBI_LOAD32_RELAXED(&c->channel->signals.look))
+		vmbi_host_alarm(c->host);
+	vmbi_host_interrupt_guest(c);
 }
 
 /* ---- control waits */

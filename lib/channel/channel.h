@@ -111,4 +111,12 @@ void vmbi_channel_stop(struct vmb_channel *ch);
  */
 void vmbi_channel_cursors(struct vmb_channel *ch, struct vmb_cursor *tx, struct vmb_cursor *rx);
 
+/* [control] While its owner is in no data call: where its sides stand. 0: something is put and not flushed, or received and not released. */
+int vmbi_channel_where(const struct vmb_channel *ch, struct vmb_cursor *tx, struct vmb_cursor *rx);
+/* [any] Has it seen a violation? */
+static inline int vmbi_channel_is_broken(struct vmb_channel *ch)
+{
+	return (VMBI_LOAD32_ACQUIRE(&ch->state) & VMBI_CHANNEL_BROKEN) != 0;
+}
+
 #endif /* VMBI_CHANNEL_H */

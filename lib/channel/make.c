@@ -232,6 +232,13 @@ void vmbi_channel_cursors(struct vmb_channel *ch, struct vmb_cursor *tx, struct 
 	channel_end(ch, tx, rx);
 }
 
+int vmbi_channel_where(const struct vmb_channel *ch, struct vmb_cursor *tx, struct vmb_cursor *rx)
+{
+	*tx = (struct vmb_cursor){ 1, ch->tx.pub, ch->tx.pending, 0 };
+	*rx = (struct vmb_cursor){ 1, ch->rx.pub, ch->rx.mask, 0 };
+	return ch->tx.next == ch->tx.pub && ch->rx.next == ch->rx.pub;
+}
+
 int vmb_channel_end(struct vmb_channel *ch, struct vmb_cursor *tx_at, struct vmb_cursor *rx_at)
 {
 	uint32_t state;

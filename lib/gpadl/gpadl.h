@@ -80,6 +80,19 @@ uint32_t vmbi_gpadls_id(struct vmbi_gpadl_store *s, uint32_t ref);
 /* The first complete list after `ref` (0: from the start) that is in use and names one of the pages [pfn, pfn + pages), and its
  * owner; 0: none. Reads every word of the lists that it passes. */
 uint32_t vmbi_gpadls_touching(const struct vmbi_gpadl_store *s, uint32_t ref, uint64_t pfn, uint64_t pages, uint32_t *owner);
+/* The same over lists in any state. */
+uint32_t vmbi_gpadls_each(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t ref);
+/* A list as it is saved. */
+struct vmbi_gpadl_state {
+	uint32_t id, complete, leaving, ranges;
+	uint32_t words, got; /* announced, received */
+	uint32_t kept;       /* of those received, how many belong to ranges: vmbi_gpadls_words gives them */
+};
+void vmbi_gpadls_state(struct vmbi_gpadl_store *s, uint32_t ref, struct vmbi_gpadl_state *out);
+/* Take in a saved one, with its kept words as little-endian bytes; nobody uses it yet. 0 and its reference, VMB_EINVAL: it cannot be, or
+ * VMB_ENOSPACE. gpadl.md 9 */
+int vmbi_gpadls_load(struct vmbi_gpadl_store *s, uint32_t owner, const struct vmbi_gpadl_state *g, const uint8_t *words,
+		     uint32_t max_gpadls, uint32_t max_pages, uint32_t *ref);
 /* Totals for vmb_bus_info: lists in any state, and their pages (of those still being built: as the quota counts them). */
 void vmbi_gpadls_count(const struct vmbi_gpadl_store *s, uint32_t *gpadls, uint32_t *pages);
 

@@ -417,6 +417,57 @@ uint32_t vmbi_gpadls_next(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t r
 	return ref;
 }
 
+uint32_t vmbi_gpadls_each(struct vmbi_gpadl_store *s, uint32_t owner, uint32_t ref)
+{
+	return gpadls_step(s, owner, ref);
+}
+
+void vmbi_gpadls_state(struct vmbi_gpadl_store *s, uint32_t ref, struct vmbi_gpadl_state *out)
+{
+	const struct gpadls_entry *e = &s->entries[ref];
+
+	*out = (struct vmbi_gpadl_state){ s->id[ref], e->complete, e->leaving, e->ranges, e->words, e->got, e->used };
+}
+
+/* Feed it what it had received: 0, or VMB_EINVAL and it is forgotten. */
+static int gpadls_replay(struct vmbi_gpadl_store *s, uint32_t ref, const struct vmbi_gpadl_state *g, const uint8_t *words)
+{
+	struct gpadls_entry *e = &s->entries[ref];
+
+	for (uint32_t i = 0; i < g->kept; i++)
+		gpadls_word(s, e, vmbi_get64(words + i * 8));
+	if (g->complete)
+		return gpadls_finish(s, ref) == VMBI_GPADL_COMPLETE ? 0 : VMB_EINVAL;
+	if (e->used != g->kept || (g->got > g->kept && (e->ranges_left || e->pages_left))) {
+		gpadls_forget(s, ref);
+		return VMB_EINVAL;
+	}
+	e->got = g->got;
+	vmbi_ids_insert(&s->ids, &s->building_set, ref);
+	s->building++;
+	return 0;
+}
+
+int vmbi_gpadls_load(struct vmbi_gpadl_store *s, uint32_t owner, const struct vmbi_gpadl_state *g, const uint8_t *words,
+		     uint32_t max_gpadls, uint32_t max_pages, uint32_t *ref)
+{
+	int r;
+
+	if (!g->ranges || g->ranges > g->words || g->words > VMBI_GPADL_WORDS_MAX || g->got > g->words || g->kept > g->got ||
+	    g->complete != (g->got == g->words) || (g->complete && g->kept != g->words) || (g->leaving && !g->complete))
+		return VMB_EINVAL;
+	if (vmbi_ids_find(&s->ids, s->owners[owner].set, g->id) ||
+	    (!g->complete && vmbi_ids_find(&s->ids, s->building_set, g->id)))
+		return VMB_EINVAL;
+	if (gpadls_over_quota(s, &s->owners[owner], g->words, !g->complete, max_gpadls, max_pages))
+		return VMB_ENOSPACE;
+	*ref = gpadls_new(s, owner, g->id, g->words, g->ranges);
+	r = gpadls_replay(s, *ref, g, words);
+	if (!r)
+		s->entries[*ref].leaving = g->leaving;
+	return r;
+}
+
 uint32_t vmbi_gpadls_id(struct vmbi_gpadl_store *s, uint32_t ref)
 {
 	return s->id[ref];

@@ -80,7 +80,18 @@ static void host_gone(struct iv_device *d)
 static void host_open(struct iv_device *d, const struct vmb_event *ev)
 {
 	iv_must(!d->alive && !d->asked && !d->gone, "EV_OPEN while a question is out");
+	iv_judge_question(d, ev, IV_DUE_OPEN);
+	d->was = d->was && ev->flags & VMB_EVF_RESTORED;
 	d->asked = ev->token;
+}
+
+/* After a restore it comes to who is not attached any more, and maybe is on the rings still. */
+static void host_close(struct iv_device *d, const struct vmb_event *ev)
+{
+	iv_must((d->attached || d->due & IV_DUE_CLOSE) && !d->close_asked, "EV_CLOSE of what is not open, or twice");
+	iv_judge_question(d, ev, IV_DUE_CLOSE);
+	d->close_asked = 1;
+	d->close = ev->token;
 }
 
 void iv_host_event(const struct vmb_event *ev)
@@ -94,8 +105,7 @@ void iv_host_event(const struct vmb_event *ev)
 		host_open(d, ev);
 		break;
 	case VMB_EV_CLOSE:
-		iv_must(d->attached && !d->close_asked, "EV_CLOSE of what is not open, or twice");
-		d->close_asked = 1;
+		host_close(d, ev);
 		break;
 	case VMB_EV_CLOSED:
 		host_closed(d);
@@ -105,11 +115,14 @@ void iv_host_event(const struct vmb_event *ev)
 		break;
 	case VMB_EV_GPADL_DOWN:
 		iv_must(d->held && d->hold == ev->gpadl && !d->down, "EV_GPADL_DOWN of what is not held, or twice");
+		iv_judge_question(d, ev, IV_DUE_DOWN);
 		d->down = ev->token;
 		break;
 	case VMB_EV_CONNECTED:
 		iv_must(!iv.host_connected, "EV_CONNECTED twice");
+		iv_must(!(ev->flags & VMB_EVF_RESTORED) || iv.contact_again, "EV_CONNECTED again, and there was no connection");
 		iv.host_connected = 1;
+		iv.contact_again = 0;
 		break;
 	case VMB_EV_DISCONNECTED:
 		iv_must(iv.host_connected, "EV_DISCONNECTED twice");
@@ -169,11 +182,14 @@ static void guest_opened(struct iv_driver *d, const struct vmb_event *ev)
 	iv_must(d->opening && d->object, "EV_OPENED for nothing, or twice");
 	iv_must(ev->status != VMB_ETIMEDOUT || !iv_strict(), "the answer to an OPEN is lost");
 	iv_must(!d->rescinded, "EV_OPENED after EV_RESCINDED");
+	iv_must(!d->reopened || !ev->status, "EV_OPENED says that what was open is not");
 	d->opening = 0;
 	d->open = !ev->status;
 	d->failed = !!ev->status;
-	if (!d->open)
+	if (!d->open || d->reopened) {
+		d->reopened = 0;
 		return;
+	}
 	iv_must(++iv.opens[iv_line_of(d->device, d->sub)] <= iv.attaches[iv_line_of(d->device, d->sub)], "open, and no device has said so");
 }
 
@@ -220,7 +236,8 @@ static void guest_of_channel(const struct vmb_event *ev)
 		guest_opened(d, ev);
 		break;
 	case VMB_EV_RESCINDED:
-		iv_must(!d->rescinded && !d->released, "EV_RESCINDED twice, or after the release");
+		iv_must((!d->rescinded || d->again) && !d->released, "EV_RESCINDED twice, or after the release");
+		d->again = 0;
 		iv_must(!d->opening || !d->object, "EV_RESCINDED, and the opener waits still");
 		d->rescinded = 1;
 		break;
@@ -254,7 +271,10 @@ void iv_guest_event(const struct vmb_event *ev)
 		guest_disconnected(ev);
 		break;
 	case VMB_EV_OFFER:
-		guest_offer(ev);
+		if (ev->flags & VMB_EVF_RESTORED)
+			iv_guest_offer_again(driver_by_handle(ev->ch), ev);
+		else
+			guest_offer(ev);
 		break;
 	case VMB_EV_OFFERS_DONE:
 		iv_must(iv.connected && !iv.offers_done, "EV_OFFERS_DONE for nothing, or twice");

@@ -76,7 +76,7 @@ const char *iv_step_name(const struct iv_choice *c, char *out, size_t size)
 {
 	static const char *const step[] = { "to_host", "to_guest", "host_poll", "guest_poll", "signal", "interrupt", "echo_host", "echo_guest",
 					    "time", "script", "attach", "refuse", "serve", "give", "hold", "let_go", "late", "work", "stop",
-					    "release" };
+					    "release", "again", "save_host", "save_guest" };
 	static const char *const fault[] = { "", "!busy", "!busy2", "!lost", "!twice", "!twice2", "!fails", "!map", "!message", "!echo", "!echo",
 					     "!early" };
 

@@ -15,12 +15,11 @@ struct iv_world iv __attribute__((aligned(4096)));
 const struct iv_scenario *iv_scenario;
 const char *iv_bad;
 
-enum { BLOCK = 512, MS = 1000000, RETRY_MS = 300, REPLY_MS = 1000, MESSAGE_VP = 0 };
+enum { MS = 1000000, RETRY_MS = 300, REPLY_MS = 1000, MESSAGE_VP = 0 };
 
 /* Views of the pages, and what may be touched of them now. */
 static uint8_t *view_own, *view_guest, *view_host;
 static uint8_t guest_may[IV_PAGES], host_may[IV_PAGES];
-static struct iv_world begin; /* what hashes do not count */
 
 void iv_fail(const char *what)
 {
@@ -347,6 +346,8 @@ static void step_guest_poll(void)
 		iv_guest_event(&ev);
 	else if (r)
 		iv_fail("the guest's poll was refused");
+	else
+		iv_judge_guest_told();
 	iv.guest_poke = r == VMB_YES;
 }
 
@@ -359,6 +360,8 @@ static void step_host_poll(void)
 		iv_host_event(&ev);
 	else if (r)
 		iv_fail("the host's poll was refused");
+	else
+		iv_judge_host_told();
 	iv.host_poke = r == VMB_YES;
 }
 
@@ -450,14 +453,24 @@ static int fault_fits(const struct iv_choice *c, enum iv_fault fault)
 	return fault != IV_EARLY;
 }
 
-uint32_t iv_choices(struct iv_choice *out, int with_faults)
+/* The guest's slot has been emptied before the guest is saved. */
+static uint32_t choices_saves(struct iv_choice *out, uint32_t n, uint32_t with)
+{
+	if (with & IV_WITH_HOST_SAVED && !iv.saved)
+		n = choice_add(out, n, IV_STEP_SAVE_HOST, 0);
+	if (with & IV_WITH_GUEST_SAVED && !iv.saved && !iv.slot.len)
+		n = choice_add(out, n, IV_STEP_SAVE_GUEST, 0);
+	return n;
+}
+
+uint32_t iv_choices(struct iv_choice *out, uint32_t with)
 {
 	uint32_t n = choices_scripts(out, choices_plain(out)), plain;
 
 	if (iv.guest_deadline != UINT64_MAX && (!n || time_is_near()))
 		n = choice_add(out, n, IV_STEP_TIME, 0);
 	plain = n;
-	for (uint32_t fault = IV_FINE + 1; with_faults && !iv.faulted && fault < IV_FAULTS; fault++) {
+	for (uint32_t fault = IV_FINE + 1; with & IV_WITH_FAULT && !iv.faulted && fault < IV_FAULTS; fault++) {
 		if (!(iv_scenario->faults >> fault & 1))
 			continue;
 		for (uint32_t i = 0; i < plain; i++)
@@ -468,7 +481,7 @@ uint32_t iv_choices(struct iv_choice *out, int with_faults)
 		if (fault == IV_EARLY && plain && iv.guest_deadline != UINT64_MAX && n < IV_CHOICES)
 			out[n++] = (struct iv_choice){ IV_STEP_TIME, 0, IV_EARLY };
 	}
-	return n;
+	return choices_saves(out, n, with);
 }
 
 static void take_script(uint32_t i)
@@ -480,7 +493,7 @@ static void take_script(uint32_t i)
 	iv.at[i]++;
 }
 
-static void take(const struct iv_choice *c)
+static int take(const struct iv_choice *c)
 {
 	int echo = c->fault == IV_ECHO_HOST || c->fault == IV_ECHO_GUEST;
 
@@ -495,8 +508,11 @@ static void take(const struct iv_choice *c)
 	case IV_STEP_ECHO_HOST: step_echo_host(); break;
 	case IV_STEP_TIME: step_time(c->fault == IV_EARLY); break;
 	case IV_STEP_SCRIPT: take_script(c->n); break;
+	case IV_STEP_SAVE_HOST: return iv_save_host();
+	case IV_STEP_SAVE_GUEST: return iv_save_guest();
 	default: iv_react(c); break;
 	}
+	return 1;
 }
 
 /* Statistics make no other state. */
@@ -530,8 +546,9 @@ int iv_take(const struct iv_choice *c)
 		iv.fault = c->fault;
 		iv.skip = c->fault == IV_POST_BUSY_2 || c->fault == IV_POST_TWICE_2;
 	}
-	take(c);
-	if (iv.fault)
+	if (c->step == IV_STEP_TO_HOST || c->step == IV_STEP_ECHO_HOST || c->step == IV_STEP_SCRIPT || c->step == IV_STEP_REFUSE)
+		iv.fresh = 0;
+	if (!take(c) || iv.fault)
 		return 0;
 	forget_host(iv.h);
 	forget_guest(iv.g);
@@ -548,108 +565,47 @@ void iv_settle(void)
 
 /* ---- making it */
 
-void iv_guest_init(void)
+void iv_guest_init(int poison)
 {
 	struct vmb_guest_config cfg = { .size = sizeof cfg, .max_version = iv_scenario->version, .features = iv_scenario->features,
 					.max_channels = 4, .max_gpadls = 8, .max_gpadl_pages = 48, .connect_ms = REPLY_MS,
 					.reply_ms = REPLY_MS, .unload_ms = REPLY_MS, .post = on_post, .signal = on_signal,
 					.wake = on_guest_wake, .poke = on_guest_poke };
 
-	memset(iv.guest_mem, 0, sizeof iv.guest_mem);
+	memset(iv.guest_mem, poison, sizeof iv.guest_mem);
 	if (vmb_guest_init(iv.guest_mem, sizeof iv.guest_mem, &cfg, &iv.g))
 		iv_fail("the guest's end cannot be made");
 	iv.guest_deadline = UINT64_MAX;
 	iv.guest_poke = 0;
 }
 
-void iv_platform_make(void)
+void iv_host_init(int poison)
 {
 	struct vmb_host_config cfg = { .size = sizeof cfg, .max_channels = 4, .max_gpadls = 6, .max_gpadl_pages = 48, .max_messages = 8,
 				       .vps = 4, .message = on_message, .interrupt = on_interrupt, .wake = on_host_wake, .poke = on_host_poke,
 				       .map = on_map, .unmap = on_unmap };
 
+	memset(iv.host_mem, poison, sizeof iv.host_mem);
+	if (vmb_host_init(iv.host_mem, sizeof iv.host_mem, &cfg, &iv.h))
+		iv_fail("the host's end cannot be made");
+}
+
+void iv_platform_make(void)
+{
 	map_views();
 	memset(&iv, 0, sizeof iv);
 	memset(view_own, 0, IV_PAGES * VMB_PAGE);
 	iv_protect();
 	iv.pages = 1;
 	iv.now = MS;
-	if (vmb_host_init(iv.host_mem, sizeof iv.host_mem, &cfg, &iv.h))
-		iv_fail("the host's end cannot be made");
-	iv_guest_init();
+	iv_host_init(0);
+	iv_guest_init(0);
 }
 
 void iv_make(const struct iv_scenario *s)
 {
 	iv_bad = NULL;
 	iv_scenario = s;
-	memset(&begin, 0, sizeof begin);
 	iv_platform_make();
 	iv_begin();
-	memcpy(&begin, &iv, sizeof begin);
-}
-
-/* ---- states */
-
-size_t iv_state_size(void)
-{
-	return sizeof iv + IV_PAGES * IV_KEPT;
-}
-
-void iv_save(uint8_t *to)
-{
-	memcpy(to, &iv, sizeof iv);
-	for (uint32_t i = 0; i < iv.pages; i++)
-		memcpy(to + sizeof iv + i * IV_KEPT, iv_page(i), IV_KEPT);
-}
-
-void iv_restore(const uint8_t *from)
-{
-	uint32_t pages = iv.pages;
-
-	memcpy(&iv, from, sizeof iv);
-	for (uint32_t i = 0; i < iv.pages; i++)
-		memcpy(iv_page(i), from + sizeof iv + i * IV_KEPT, IV_KEPT);
-	for (uint32_t i = iv.pages; i < pages; i++)
-		memset(iv_page(i), 0, IV_KEPT);
-	iv_protect();
-}
-
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-	h = (h ^ v) * 0x9e3779b97f4a7c15u;
-	return h ^ h >> 31;
-}
-
-static uint64_t hash_bytes(uint64_t h, const uint8_t *p, size_t bytes)
-{
-	uint64_t lane[4] = { h, h + 1, h + 2, h + 3 }, v[4];
-
-	for (; bytes >= sizeof v; p += sizeof v, bytes -= sizeof v) {
-		memcpy(v, p, sizeof v);
-		for (unsigned i = 0; i < 4; i++)
-			lane[i] = mix(lane[i], v[i]);
-	}
-	memset(v, 0, sizeof v);
-	memcpy(v, p, bytes);
-	for (unsigned i = 0; i < 4; i++)
-		h = mix(h + lane[i], v[i]);
-	return h;
-}
-
-/* Only what is not as it was at the beginning, and where. */
-uint64_t iv_hash(void)
-{
-	const uint8_t *now = (const uint8_t *)&iv, *then = (const uint8_t *)&begin;
-	uint64_t h = 1;
-	size_t n;
-
-	for (size_t at = 0; at < sizeof iv; at += n) {
-		n = sizeof iv - at < BLOCK ? sizeof iv - at : BLOCK;
-		if (memcmp(now + at, then + at, n))
-			h = hash_bytes(mix(h, at), now + at, n);
-	}
-	for (uint32_t i = 0; i < iv.pages; i++)
-		h = hash_bytes(mix(h, i), iv_page(i), IV_KEPT);
-	return h ? h : 1;
 }

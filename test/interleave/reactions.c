@@ -2,6 +2,8 @@
 /* What drivers and devices do because of an event: answer, look into the rings, let go. See world.h. */
 #include "world.h"
 
+#include <string.h>
+
 enum { LATE_STATUS = VMB_EPLATFORM };
 
 static uint32_t reaction(struct iv_choice *out, uint32_t n, int when, enum iv_step step, uint32_t what)
@@ -19,6 +21,12 @@ static int device_may_hold(const struct iv_device *d)
 	return iv_scenario->flags & IV_HOLDS && d->attached && !d->holds && driver && driver->list && driver->list_there;
 }
 
+/* Instead of opening again what was open. */
+static int may_give_up(const struct iv_driver *d)
+{
+	return d->away == IV_AWAY_OPEN && iv_scenario->flags & IV_REFUSES;
+}
+
 uint32_t iv_reactions(struct iv_choice *out)
 {
 	uint32_t n = 0;
@@ -29,8 +37,8 @@ uint32_t iv_reactions(struct iv_choice *out)
 		n = reaction(out, n, d->asked != 0, IV_STEP_ATTACH, i);
 		n = reaction(out, n, d->asked && iv_scenario->flags & IV_REFUSES, IV_STEP_REFUSE, i);
 		n = reaction(out, n, d->attached && d->woken, IV_STEP_SERVE, i);
-		n = reaction(out, n, d->attached && d->close_asked && d->stopped, IV_STEP_GIVE, i);
-		n = reaction(out, n, device_may_hold(d), IV_STEP_HOLD, i);
+		n = reaction(out, n, d->close_asked && (d->stopped || !d->attached), IV_STEP_GIVE, i);
+		n = reaction(out, n, device_may_hold(d) || (d->untaken && !d->down), IV_STEP_HOLD, i);
 		n = reaction(out, n, d->held, IV_STEP_LET_GO, i);
 		n = reaction(out, n, iv_scenario->flags & IV_LATE && d->old && !iv.late, IV_STEP_LATE, i);
 	}
@@ -39,8 +47,9 @@ uint32_t iv_reactions(struct iv_choice *out)
 
 		if (d->dead || d->gone)
 			continue;
-		n = reaction(out, n, d->object && d->woken, IV_STEP_WORK, i);
-		n = reaction(out, n, d->object && d->stopped && (d->failed || d->rescinded), IV_STEP_STOP, i);
+		n = reaction(out, n, d->object && !d->away && d->woken, IV_STEP_WORK, i);
+		n = reaction(out, n, d->object && d->stopped && (d->failed || d->rescinded || may_give_up(d)), IV_STEP_STOP, i);
+		n = reaction(out, n, d->away == IV_AWAY_OPEN && !d->failed && !d->rescinded, IV_STEP_AGAIN, i);
 		n = reaction(out, n, d->rescinded && !d->released && (!d->object || d->stopped), IV_STEP_RELEASE, i);
 	}
 	return n;
@@ -50,16 +59,22 @@ static void react_attach(struct iv_device *d)
 {
 	struct vmb_channel_config cfg = { .size = sizeof cfg, .requests = 1, .ring_pages = 2 * IV_RING };
 	uint32_t n = (uint32_t)(d - iv.device);
+	uint8_t before[IV_PAGES];
 	int r;
 
+	memcpy(before, iv.mapped, sizeof before);
 	d->alive = 1;
 	d->woken = d->stopped = 0;
 	r = vmb_host_attach(iv.h, d->handle, iv.host_channel[n], sizeof iv.host_channel[n], &cfg, &d->channel);
 	d->old = d->asked;
 	d->asked = 0;
 	d->attached = !r;
-	iv.attaches[iv_line_of(d->device, d->sub)] = (uint8_t)(iv.attaches[iv_line_of(d->device, d->sub)] + !r);
+	if (!r && !d->was) /* else it has said so before */
+		iv.attaches[iv_line_of(d->device, d->sub)]++;
+	d->was = 0;
 	d->alive = !r;
+	for (d->ring = 0; !r && iv.mapped[d->ring] == before[d->ring];)
+		d->ring++;
 	if (!r)
 		return;
 	iv_must(r == VMB_ESTOPPED || (r == VMB_EMAP && iv.faulted == IV_MAP_FAILS), "attach was refused");
@@ -93,6 +108,18 @@ static void react_serve(struct iv_device *d)
 	d->stopped = r == VMB_ESTOPPED;
 }
 
+/* What is held since before a restore is taken over; it may be on its way out. */
+static void react_hold_again(struct iv_device *d)
+{
+	uint64_t words[IV_LIST_WORDS];
+	struct vmb_list list;
+	int r = vmb_host_gpadl_hold(iv.h, d->handle, d->hold, words, IV_LIST_WORDS, &list);
+
+	d->untaken = 0;
+	iv_must(!r || r == VMB_ENOENT, "hold was refused");
+	iv_must(r || (list.count == IV_LIST_WORDS && words[1] == d->hold_page), "a list is not what it was");
+}
+
 static void react_hold(struct iv_device *d)
 {
 	const struct iv_driver *driver = iv_driver_of(d->device, d->sub);
@@ -119,16 +146,22 @@ static void react_let_go(struct iv_device *d)
 
 	for (uint32_t i = 0; i < IV_LIST_PAGES; i++)
 		iv.held[d->hold_page + i]--;
-	d->held = 0;
+	d->held = d->untaken = 0;
+	d->due &= (uint8_t)~IV_DUE_DOWN;
 	d->down = 0;
 	iv_must(!(asked ? vmb_host_answer(iv.h, &question, 0) : vmb_host_gpadl_release(iv.h, d->handle, d->hold)), "letting go was refused");
 }
 
 static void react_give(struct iv_device *d)
 {
-	d->attached = d->close_asked = d->stopped = d->woken = 0;
+	struct vmb_event question = { .kind = VMB_EV_CLOSE, .ch = d->handle, .token = d->close };
+	int attached = d->attached;
+
+	for (uint32_t i = 0; d->elsewhere && i < 2 * IV_RING; i++)
+		iv.held[d->ring + i]--;
+	d->attached = d->close_asked = d->stopped = d->woken = d->elsewhere = 0;
 	d->closing = 1;
-	iv_must(!vmb_host_detach(iv.h, d->handle), "detach was refused");
+	iv_must(!(attached ? vmb_host_detach(iv.h, d->handle) : vmb_host_answer(iv.h, &question, 0)), "detach was refused");
 }
 
 static void react_work(struct iv_driver *d)
@@ -159,7 +192,7 @@ void iv_react(const struct iv_choice *c)
 	case IV_STEP_REFUSE:
 		token = device->asked;
 		device->old = token;
-		device->asked = 0;
+		device->asked = device->was = 0;
 		react_answer(device, token, LATE_STATUS, 0);
 		break;
 	case IV_STEP_SERVE:
@@ -169,7 +202,10 @@ void iv_react(const struct iv_choice *c)
 		react_give(device);
 		break;
 	case IV_STEP_HOLD:
-		react_hold(device);
+		if (device->untaken)
+			react_hold_again(device);
+		else
+			react_hold(device);
 		break;
 	case IV_STEP_LET_GO:
 		react_let_go(device);
@@ -183,6 +219,9 @@ void iv_react(const struct iv_choice *c)
 		break;
 	case IV_STEP_STOP:
 		iv_driver_close(driver);
+		break;
+	case IV_STEP_AGAIN:
+		iv_driver_open_again(driver);
 		break;
 	default:
 		iv_driver_release(driver);

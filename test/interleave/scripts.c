@@ -29,7 +29,7 @@ static int ready_of_driver(uint32_t op, const struct iv_driver *d)
 	case IV_RELEASE:
 		return 1;
 	case IV_SEND:
-		return d->opening ? 0 : d->open && d->object && !d->failed ? 1 : -1;
+		return d->opening || d->away ? 0 : d->open && d->object && !d->failed ? 1 : -1;
 	case IV_ANSWERED:
 		return !d->open || !d->object ? -1 : d->answered == d->asking;
 	case IV_TARGET:
@@ -122,6 +122,7 @@ static void do_open(struct iv_driver *d, uint32_t flags)
 	open.ring = iv_guest_page(d->page);
 	if (flags & VMB_OPEN_RESERVED)
 		memset(iv.lent + d->page, IV_LENT_FOR_GOOD, 2 * IV_RING);
+	d->reserved = flags == VMB_OPEN_RESERVED;
 	d->object = d->opening = 1;
 	d->asking = d->answered = d->stopped = 0;
 	r = vmb_guest_open(iv.g, d->handle, iv.guest_channel[iv_driver_number(d)], sizeof iv.guest_channel[0], &cfg, &open, &d->channel);
@@ -131,6 +132,28 @@ static void do_open(struct iv_driver *d, uint32_t flags)
 	iv_must(r == VMB_ESTATE && (!iv_strict() || iv.g->channels[vmbi_handle_slot(d->handle)].flags & VMBI_GC_ABANDONED), "open was refused");
 	d->object = d->opening = 0;
 	iv_take_back(d->page, 2 * IV_RING);
+}
+
+/* The same rings, in a new object, after the guest's end was restored. */
+void iv_driver_open_again(struct iv_driver *d)
+{
+	struct vmb_channel_config cfg = { .size = sizeof cfg, .requests = 1 };
+	struct vmb_open open = { .size = sizeof open, .flags = d->reserved ? VMB_OPEN_RESERVED : 0, .tx_pages = IV_RING, .rx_pages = IV_RING,
+				 .user = iv_driver_number(d), .ring_gpa = (uint64_t)d->page * VMB_PAGE, .ring = iv_guest_page(d->page) };
+	int r;
+
+	d->away = d->stopped = d->woken = 0;
+	r = vmb_guest_open(iv.g, d->handle, iv.guest_channel[iv_driver_number(d)], sizeof iv.guest_channel[0], &cfg, &open, &d->channel);
+	if (r) {
+		iv_must(r == VMB_ESTATE, "what was open cannot be opened again"); /* rescinded, or failed, and that is not told yet */
+		d->away = IV_AWAY_SHUT;
+		d->stopped = 1;
+		return;
+	}
+	d->reopened = !d->opening; /* else it waits still for the first EV_OPENED */
+	d->opening = 1;
+	iv_must(!d->kept || !vmb_channel_adopt(d->channel, d->kept_id, d->kept_user), "a request cannot be taken over");
+	d->kept = 0;
 }
 
 static void do_send(struct iv_driver *d)
@@ -175,6 +198,7 @@ static void do_unlist(struct iv_driver *d)
 void iv_driver_release(struct iv_driver *d)
 {
 	d->released = 1;
+	d->untold = d->away = d->reopened = d->again = 0;
 	if (iv.wire.id[d->id].epoch == d->epoch)
 		iv.wire.id[d->id].may_release = d->epoch;
 	if (d->object) {
@@ -187,7 +211,7 @@ void iv_driver_release(struct iv_driver *d)
 
 void iv_driver_close(struct iv_driver *d)
 {
-	d->object = d->opening = d->target = 0;
+	d->object = d->opening = d->target = d->away = d->reopened = 0;
 	d->closing = 1;
 	iv_must(!vmb_guest_close(iv.g, d->handle), "close was refused");
 }
@@ -255,7 +279,7 @@ static void do_reboot(void)
 	iv.connected = iv.leaving = iv.pausing = iv.resumed = iv.swapping = 0;
 	iv.interrupts = 0;
 	iv_wire_reboot();
-	iv_guest_init();
+	iv_guest_init(0);
 }
 
 /* Everything at once: nothing of what was said is heard. */
@@ -312,13 +336,19 @@ static void do_for_connection(uint32_t op)
 
 /* ---- scripts: the host */
 
+void iv_offer(struct iv_device *d)
+{
+	struct vmb_offer o = { .size = sizeof o, .flags = iv_scenario->flags & IV_RENEWS ? VMB_OFFER_RENEW : 0, .class_id = { { 0xc0 } },
+			       .instance = { { (uint8_t)d->device } }, .subchannel = d->sub, .user = (uint64_t)(d - iv.device),
+			       .channel_id = d->device == 0 && !d->sub ? iv_scenario->claim : 0 };
+
+	iv_must(!vmb_host_offer(iv.h, &o, &d->handle), "the offer was refused");
+}
+
 static void do_offer(uint32_t device, uint32_t sub)
 {
 	uint32_t n = iv.devices++;
 	struct iv_device *d = &iv.device[n];
-	struct vmb_offer o = { .size = sizeof o, .flags = iv_scenario->flags & IV_RENEWS ? VMB_OFFER_RENEW : 0, .class_id = { { 0xc0 } },
-			       .instance = { { (uint8_t)device } }, .subchannel = sub, .user = n,
-			       .channel_id = device == 0 && !sub ? iv_scenario->claim : 0 };
 
 	if (n == IV_DEVICES) {
 		iv.devices--;
@@ -326,7 +356,7 @@ static void do_offer(uint32_t device, uint32_t sub)
 		return;
 	}
 	*d = (struct iv_device){ .device = device, .sub = sub, .offered = 1 };
-	iv_must(!vmb_host_offer(iv.h, &o, &d->handle), "the offer was refused");
+	iv_offer(d);
 }
 
 static void do_remove(struct iv_device *d)

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-TestSuite(interleave, .timeout = 280);
+TestSuite(interleave, .timeout = 600);
 
 #define ALL_FAULTS ((1u << IV_FAULTS) - 2)
 
@@ -21,16 +21,26 @@ static uint64_t most(uint64_t otherwise)
 	return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-static void play_up_to(const struct iv_scenario *s, uint64_t all, uint64_t fault)
+/* Up to so many states. With a save walk.c adds schedules by chance. */
+struct limits {
+	uint64_t all, fault, saved;
+};
+
+static uint64_t most_of(enum iv_orders orders, const struct limits *l)
 {
-	static const char *const names[] = { "ordinary orders", "all orders", "one fault" };
+	return most(orders >= IV_HOST_SAVED ? l->saved : orders == IV_ONE_FAULT ? l->fault : l->all);
+}
+
+static void play_up_to(const struct iv_scenario *s, const struct limits *l)
+{
+	static const char *const names[] = { "ordinary orders", "all orders", "one fault", "host saved", "guest saved" };
 	const char *only = getenv("INTERLEAVE_ORDERS");
 	struct iv_result r;
 
-	for (enum iv_orders orders = IV_ORDINARY; orders <= IV_ONE_FAULT; orders++) {
+	for (enum iv_orders orders = IV_ORDINARY; orders < IV_ORDERS; orders++) {
 		if (only && strtoul(only, NULL, 0) != orders)
 			continue;
-		iv_walk(s, orders, most(orders == IV_ONE_FAULT ? fault : all), &r);
+		iv_walk(s, orders, most_of(orders, l), &r);
 		printf("interleave %-22s %-15s %9.3g schedules, %8llu states, %5llu ends%s\n", s->name, names[orders], r.schedules,
 		       (unsigned long long)r.states, (unsigned long long)r.ends, r.whole ? "" : ", not all");
 		fflush(stdout);
@@ -41,12 +51,17 @@ static void play_up_to(const struct iv_scenario *s, uint64_t all, uint64_t fault
 
 static void play(const struct iv_scenario *s)
 {
-	play_up_to(s, 100000, 10000);
+	play_up_to(s, &(struct limits){ 20000, 4000, 3000 });
 }
 
 static void play_whole(const struct iv_scenario *s)
 {
-	play_up_to(s, 1000000, 1000000);
+	play_up_to(s, &(struct limits){ 1000000, 1000000, 3000 });
+}
+
+static void play_saved(const struct iv_scenario *s)
+{
+	play_up_to(s, &(struct limits){ 30000, 3000, 60000 });
 }
 
 Test(interleave, open_rescind)
@@ -336,7 +351,7 @@ Test(interleave, late_answer)
 		.script = { { { IV_OPEN, 0 }, { IV_CLOSE_NOW, 0 }, { IV_OPEN, 0 }, { IV_JOIN, 0 }, { IV_DISCONNECT, 0 } },
 			    { { IV_REMOVE, 0 }, { IV_OFFER, 0 } } } };
 
-	play(&s);
+	play_up_to(&s, &(struct limits){ 100000, 4000, 3000 });
 }
 
 Test(interleave, close_renew)
@@ -349,11 +364,12 @@ Test(interleave, close_renew)
 	play(&s);
 }
 
-/* ---- one fault, and all orders of it */
+/* ---- one fault, and all orders of it; and of it and a save */
 
 Test(interleave, close_open_late)
 {
 	static const struct iv_scenario s = { .name = "close, open, late", .version = VMB_V5_3, .faults = 1u << IV_EARLY,
+		.flags = IV_BOTH,
 		.before = { { IV_OFFER, 0 }, { IV_CONNECT, 0 }, { IV_OPEN, 0 } },
 		.script = { { { IV_CLOSE, 0 }, { IV_OPEN, 0 }, { IV_JOIN, 0 }, { IV_DISCONNECT, 0 } } } };
 
@@ -363,7 +379,7 @@ Test(interleave, close_open_late)
 Test(interleave, release_twice)
 {
 	static const struct iv_scenario s = { .name = "release, twice", .version = VMB_V5_3,
-		.faults = 1u << IV_POST_TWICE | 1u << IV_POST_LOST | 1u << IV_POST_BUSY,
+		.faults = 1u << IV_POST_TWICE | 1u << IV_POST_LOST | 1u << IV_POST_BUSY, .flags = IV_BOTH,
 		.before = { { IV_OFFER, 0 }, { IV_CONNECT, 0 } },
 		.script = { { { IV_JOIN, 0 }, { IV_DISCONNECT, 0 } }, { { IV_REMOVE, 0 }, { IV_OFFER, 0 } } } };
 
@@ -373,6 +389,7 @@ Test(interleave, release_twice)
 Test(interleave, open_again_echo)
 {
 	static const struct iv_scenario s = { .name = "open, again, echo", .version = VMB_V5_3, .faults = 1u << IV_ECHO_GUEST,
+		.flags = IV_BOTH,
 		.before = { { IV_OFFER, 0 }, { IV_CONNECT, 0 } },
 		.script = { { { IV_OPEN, 0 }, { IV_CLOSE, 0 }, { IV_OPEN, 0 }, { IV_JOIN, 0 }, { IV_DISCONNECT, 0 } } } };
 
@@ -382,8 +399,20 @@ Test(interleave, open_again_echo)
 Test(interleave, unload_late)
 {
 	static const struct iv_scenario s = { .name = "unload, late", .version = VMB_V5_3, .faults = 1u << IV_EARLY,
+		.flags = IV_BOTH,
 		.before = { { IV_OFFER, 0 }, { IV_CONNECT, 0 }, { IV_OPEN, 0 } },
 		.script = { { { IV_DISCONNECT, 0 }, { IV_CONNECT, 0 }, { IV_JOIN, 0 }, { IV_DISCONNECT, 0 } } } };
 
 	play_whole(&s);
+}
+
+/* ---- one save, and all orders of it */
+
+Test(interleave, close_open_saved)
+{
+	static const struct iv_scenario s = { .name = "close, open, saved", .version = VMB_V5_3, .faults = 1u << IV_POST_BUSY,
+		.before = { { IV_OFFER, 0 }, { IV_CONNECT, 0 }, { IV_OPEN, 0 } },
+		.script = { { { IV_CLOSE, 0 }, { IV_OPEN, 0 }, { IV_JOIN, 0 }, { IV_DISCONNECT, 0 } } } };
+
+	play_saved(&s);
 }

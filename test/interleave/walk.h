@@ -16,7 +16,10 @@ struct iv_result {
 enum iv_orders {
 	IV_ORDINARY, /* as a test that takes one step after the other: what follows from it is over before the next one */
 	IV_ALL,      /* all orders */
-	IV_ONE_FAULT /* all orders, and in each at most one fault, anywhere */
+	IV_ONE_FAULT, /* all orders, and in each at most one fault, anywhere */
+	IV_HOST_SAVED, /* all orders, and in each the host's end is saved and restored at most once, anywhere */
+	IV_GUEST_SAVED, /* the same with the guest's */
+	IV_ORDERS
 };
 
 void iv_walk(const struct iv_scenario *s, enum iv_orders orders, uint64_t most_states, struct iv_result *r);

@@ -46,12 +46,16 @@ struct iv_device {             /* one offer; its number is its user */
 	struct vmb_channel *channel;
 	uint64_t asked, down;      /* tokens of EV_OPEN, of EV_GPADL_DOWN */
 	uint64_t old;              /* that of a question which has been answered */
+	uint64_t close;            /* of EV_CLOSE */
 	uint32_t device, sub;      /* what it offers */
 	uint8_t offered, removed, gone;
 	uint8_t attached, close_asked, closing, woken, stopped, alive;
 	uint8_t holds, held;       /* has tried to; does */
 	uint32_t hold;             /* which list */
 	uint32_t hold_page;
+	uint32_t ring;             /* first page of the rings that it has mapped */
+	/* After a save: what it will be asked again (IV_DUE_*); it had the channel open; its hold is that of before; it is on the rings of before. */
+	uint8_t due, was, untaken, elsewhere;
 };
 
 struct iv_driver {             /* one offer as the guest sees it; its number is the user of its opens */
@@ -65,7 +69,15 @@ struct iv_driver {             /* one offer as the guest sees it; its number is 
 	uint32_t page;             /* first one of its ring */
 	uint32_t list, list_page;  /* an own list */
 	uint8_t list_waits, list_there, list_goes;
+	uint8_t reserved;          /* open as a reserved channel */
+	/* After a save: EV_OFFER is to come again; its object is no more (IV_AWAY and so on); EV_OPENED, EV_RESCINDED are told once more. */
+	uint8_t untold, away, reopened, again;
+	uint8_t kept;              /* requests in flight when the object went */
+	uint64_t kept_id, kept_user;
 };
+
+enum { IV_DUE_OPEN = 1, IV_DUE_CLOSE = 2, IV_DUE_DOWN = 4 };
+enum { IV_AWAY = 1, IV_AWAY_OPEN = 2, IV_AWAY_SHUT = 3 }; /* nothing is known; it can be opened again; it cannot */
 
 struct iv_op {
 	uint8_t op, n;
@@ -89,10 +101,10 @@ struct iv_wire {
 };
 
 struct iv_world {
-	uint8_t host_mem[32768] __attribute__((aligned(64)));
-	uint8_t guest_mem[16384] __attribute__((aligned(64)));
-	uint8_t host_channel[IV_DEVICES][2048] __attribute__((aligned(64)));
-	uint8_t guest_channel[IV_DRIVERS][2048] __attribute__((aligned(64)));
+	uint8_t host_mem[20480] __attribute__((aligned(64)));
+	uint8_t guest_mem[12288] __attribute__((aligned(64)));
+	uint8_t host_channel[IV_DEVICES][1280] __attribute__((aligned(64)));
+	uint8_t guest_channel[IV_DRIVERS][1280] __attribute__((aligned(64)));
 	struct vmb_host *h;
 	struct vmb_guest *g;
 	uint64_t now, guest_deadline, host_deadline;
@@ -118,6 +130,9 @@ struct iv_world {
 	uint8_t fault, skip;       /* armed; so many chances are let pass */
 	uint8_t faulted;           /* which one happened */
 	uint8_t timed_out;
+	uint8_t saved;             /* one end was saved, thrown away and restored */
+	uint8_t fresh;             /* the host was, and nothing has come to it since */
+	uint8_t contact_again;     /* it is to tell EV_CONNECTED once more */
 	struct iv_wire wire;
 };
 enum { IV_LENT = 1, IV_FREED = 2, IV_LENT_FOR_GOOD = 3 }; /* the last: to a reserved channel */
@@ -151,6 +166,7 @@ struct iv_scenario {
 #define IV_LATE 2u       /* an old question is answered once more, once */
 #define IV_REFUSES 4u    /* devices may say no */
 #define IV_RENEWS 8u     /* rescinded and offered again at each close */
+#define IV_BOTH 32u      /* who is saved may meet a fault, too */
 #define IV_LOSSY 16u     /* answers that may be lost without anybody's fault: to reserved channels */
 
 extern const struct iv_scenario *iv_scenario;
@@ -163,7 +179,9 @@ enum iv_step {
 	/* of a device */
 	IV_STEP_ATTACH, IV_STEP_REFUSE, IV_STEP_SERVE, IV_STEP_GIVE, IV_STEP_HOLD, IV_STEP_LET_GO, IV_STEP_LATE,
 	/* of a driver */
-	IV_STEP_WORK, IV_STEP_STOP, IV_STEP_RELEASE
+	IV_STEP_WORK, IV_STEP_STOP, IV_STEP_RELEASE, IV_STEP_AGAIN,
+	/* of an end: it is saved, thrown away and restored */
+	IV_STEP_SAVE_HOST, IV_STEP_SAVE_GUEST
 };
 
 struct iv_choice {
@@ -179,9 +197,10 @@ static inline void iv_must(int ok, const char *what)
 		iv_fail(what);
 }
 
-/* All that can happen now, faults too if with_faults. */
-uint32_t iv_choices(struct iv_choice *out, int with_faults);
-/* 1: it has happened. 0: its fault had no occasion. */
+/* All that can happen now, and what is asked for, once in a schedule each. */
+enum { IV_WITH_FAULT = 1, IV_WITH_HOST_SAVED = 2, IV_WITH_GUEST_SAVED = 4 };
+uint32_t iv_choices(struct iv_choice *out, uint32_t with);
+/* 1: it has happened. 0: its fault had no occasion, or the end cannot be saved now. */
 int iv_take(const struct iv_choice *choice);
 const char *iv_step_name(const struct iv_choice *choice, char *out, size_t size);
 /* Nothing can happen any more: is all as it should be? */
@@ -193,16 +212,21 @@ void iv_settle(void);
 
 /* ---- states */
 
+struct iv_state;
 size_t iv_state_size(void);
-void iv_save(uint8_t *to);
-void iv_restore(const uint8_t *from);
-uint64_t iv_hash(void);
+/* The hash of what is now; since: the state that it came from, NULL: none. It is not 0. */
+uint64_t iv_hash(const struct iv_state *since);
+/* Keep what was just hashed, from the same state. */
+void iv_save(struct iv_state *to, const struct iv_state *since);
+/* Go back to this state; hashed: nothing has happened since iv_hash compared the world with it. */
+void iv_restore(const struct iv_state *from, int hashed);
 
 /* ---- for one another */
 
 /* platform.c */
 void iv_platform_make(void);
-void iv_guest_init(void);
+void iv_host_init(int poison);
+void iv_guest_init(int poison);
 void iv_take_back_all(void);
 uint8_t *iv_page(uint32_t page);      /* as we see it */
 uint8_t *iv_guest_page(uint32_t page);
@@ -227,6 +251,15 @@ void iv_op_do(const struct iv_op *op);
 void iv_driver_release(struct iv_driver *d);
 void iv_driver_close(struct iv_driver *d);
 void iv_reset(void);
+void iv_offer(struct iv_device *d);
+void iv_driver_open_again(struct iv_driver *d);
+/* saves.c */
+int iv_save_host(void);
+int iv_save_guest(void);
+void iv_judge_host_told(void); /* it has no event left: was all that it had to say again said? */
+void iv_judge_guest_told(void);
+void iv_judge_question(struct iv_device *d, const struct vmb_event *ev, uint8_t due);
+void iv_guest_offer_again(struct iv_driver *d, const struct vmb_event *ev);
 /* reactions.c */
 uint32_t iv_reactions(struct iv_choice *out);
 void iv_react(const struct iv_choice *choice);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/* What fuzz/both.c has found, each in its fewest calls. */
+#include "both.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint8_t blob[1 << 14];
+
+/* The guest's end goes on in another one of the same config. */
+static int guest_goes_on(void)
+{
+	struct vmb_storage need;
+	size_t bytes;
+
+	cr_assert_eq(vmb_guest_save(both.g, 0, blob, sizeof blob, &bytes), 0);
+	free(both.gmem);
+	cr_assert_eq(vmb_guest_storage(&both.gcfg, &need), 0);
+	both.gmem = aligned_alloc(64, need.bytes);
+	cr_assert_eq(vmb_guest_init(both.gmem, need.bytes, &both.gcfg, &both.g), 0);
+	return vmb_guest_restore(both.g, blob, bytes, 0);
+}
+
+/* In VTL 2 the redirected connection is tried first. Once contact was made, it is not being tried any more, and the end can be restored. */
+Test(found, guest_of_vtl_2_goes_on)
+{
+	both_config();
+	both.hcfg.flags = VMB_HOST_TRUSTED;
+	both.hcfg.vtl = both.gcfg.vtl = 2;
+	both_init();
+	both_offer(1, 0);
+	both_connect();
+	cr_assert_eq(guest_goes_on(), 0);
+	both_run();
+	cr_assert_eq(both_guest(VMB_EV_OFFER, 0)->flags, VMB_EVF_RESTORED);
+	both_open(1, NULL);
+	both_close(1);
+	both_end();
+}
+
+/* Nor when it has been given up. */
+Test(found, guest_of_vtl_2_that_found_nobody_goes_on)
+{
+	both_config();
+	both.gcfg.vtl = 2;
+	both.post_status = VMB_HV_INVALID_PARAMETER;
+	both_init();
+	cr_assert_eq(vmb_guest_connect(both.g), 0);
+	both_run();
+	both_guest(VMB_EV_CONNECTED, VMB_EPLATFORM);
+	cr_assert_eq(guest_goes_on(), 0);
+	both_quiet();
+	both_end();
+}
+
+/* The host's end goes on in another one, whose devices are offered again. */
+static int host_goes_on(void)
+{
+	struct vmb_storage need;
+	size_t bytes;
+
+	cr_assert_eq(vmb_host_save(both.h, 0, blob, sizeof blob, &bytes), 0);
+	free(both.hmem);
+	memset(both.mapped, 0, sizeof both.mapped);
+	cr_assert_eq(vmb_host_storage(&both.hcfg, &need), 0);
+	both.hmem = aligned_alloc(64, need.bytes);
+	cr_assert_eq(vmb_host_init(both.hmem, need.bytes, &both.hcfg, &both.h), 0);
+	for (uint32_t n = 0; n < BOTH_CHANNELS; n++)
+		if (both.ch[n].host)
+			both_offer(n, 0);
+	return vmb_host_restore(both.h, blob, bytes);
+}
+
+/* The host knows the guest's client id, whether the feature was granted or not; what it saves then it takes back. */
+Test(found, client_id_without_its_feature)
+{
+	struct vmb_bus_info info;
+
+	both_config();
+	both.hcfg.features = VMB_FEATURE_PAUSE;
+	both.gcfg.features = VMB_FEATURE_CLIENT_ID | VMB_FEATURE_PAUSE;
+	both.gcfg.client_id.byte[3] = 7;
+	both_init();
+	both_connect();
+	info = both_info(1);
+	cr_assert_eq(info.features, VMB_FEATURE_PAUSE);
+	cr_assert_eq(info.client_id.byte[3], 7);
+	cr_assert_eq(host_goes_on(), 0);
+	info = both_info(1);
+	cr_assert_eq(info.client_id.byte[3], 7);
+	both_run();
+	both_host(VMB_EV_CONNECTED, 0);
+	both_end();
+}
+
+/* Monitor ids stay a channel's when the guest takes its pages away. */
+Test(found, monitor_ids_without_pages)
+{
+	const uint64_t none[2] = { 0, 0 };
+	void *const no[2] = { NULL, NULL };
+	uint64_t pfn;
+
+	both_config();
+	pfn = both_pages(2);
+	both.hcfg.flags = VMB_HOST_MONITOR;
+	both.hcfg.features = both.gcfg.features = VMB_FEATURE_MODIFY_CONNECTION;
+	for (uint32_t i = 0; i < 2; i++) {
+		both.gcfg.monitor_gpa[i] = (pfn + i) * VMB_PAGE;
+		both.gcfg.monitor_page[i] = both_page(pfn + i);
+	}
+	both_init();
+	both_offer(1, 0);
+	both_connect();
+	cr_assert_eq(vmb_guest_monitor(both.g, none, no), 0);
+	both_run();
+	both_guest(VMB_EV_MONITOR, 0);
+	cr_assert_eq(host_goes_on(), 0);
+	both_run();
+	both_host(VMB_EV_CONNECTED, 0);
+	both_open(1, NULL);
+	both_close(1);
+	both_end();
+}
