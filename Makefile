@@ -351,6 +351,8 @@ fuzz: fuzzers ## run each fuzz target for T seconds (60), then print what was no
 fuzz-mutations: ## break the rules of fuzz/mutations.list, one at a time: how long until a fuzzer that begins with nothing notices
 	@scripts/fuzz-mutations $(BUILD)/fuzz-mutations fuzz/mutations.list test/mutations/*.mut
 
+include bench/bench.mk
+
 # ---- One file ------------------------------------------------------------------------------------------------------------------------------------
 
 .PHONY: amalgamation
@@ -379,7 +381,7 @@ clean: ## remove build/
 
 help: ## this list
 	@echo 'libvmbus $(VERSION). Settings: CC CFLAGS CPPFLAGS LDFLAGS AR CROSS_COMPILE BUILD PREFIX LIBDIR INCLUDEDIR DESTDIR WERROR'
-	@awk -F ': [^#]*## |:[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': [^#]*## |:[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: FORCE
 FORCE:

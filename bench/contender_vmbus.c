@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/* libvmbus's ring halves. Linked four ways: with the shared library, the static one, its sources by LTO, and the amalgamation. */
+#include <stdlib.h>
+#include <vmbus.h>
+
+struct c {
+	struct vmb_tx *tx;
+	struct vmb_rx *rx;
+	struct vmb_packet packet;                           /* the writer's */
+	struct vmb_packet came __attribute__((aligned(64))); /* the reader's */
+	uint64_t sum;
+};
+
+static inline int c_put(struct c *c, const uint8_t *from, uint32_t len)
+{
+	c->packet.payload = from;
+	c->packet.len = len;
+	return vmb_tx_put(c->tx, &c->packet) >= 0;
+}
+
+static inline uint8_t *c_place(struct c *c, uint32_t len)
+{
+	struct vmb_view v;
+	struct vmb_span s;
+
+	c->packet.len = len;
+	if (vmb_tx_reserve(c->tx, &c->packet, &v) < 0 || vmb_tx_spans(c->tx, &v, 0, &s, 1) < 1)
+		return NULL;
+	return s.base;
+}
+
+static inline void c_publish(struct c *c)
+{
+	if (vmb_tx_commit(c->tx) < 0)
+		abort();
+}
+
+static inline int c_get(struct c *c, uint8_t *to)
+{
+	struct vmb_view v;
+
+	if (vmb_rx_next(c->rx, &c->came, &v) != VMB_YES)
+		return 0;
+	vmb_rx_copy(c->rx, &v, 0, to, c->came.len);
+	return 1;
+}
+
+static inline const uint8_t *c_look(struct c *c, uint32_t *len)
+{
+	struct vmb_view v;
+	struct vmb_span s;
+
+	if (vmb_rx_next(c->rx, &c->came, &v) != VMB_YES || vmb_rx_spans(c->rx, &v, 0, &s, 1) < 1)
+		return NULL;
+	*len = c->came.len;
+	return s.base;
+}
+
+static inline void c_release(struct c *c)
+{
+	if (vmb_rx_release(c->rx) < 0)
+		abort();
+}
+
+#include "contender.h"
+
+static void *half_memory(int r, const struct vmb_storage *need)
+{
+	return r < 0 ? NULL : aligned_alloc(64, (need->bytes + 63) / 64 * 64);
+}
+
+static void *vmbus_open(const struct ring_memory *m, const struct ring_memory *back)
+{
+	struct vmb_ring_mem ring = { .control = m->control, .data = m->data, .pages = m->kind == MEMORY_PAGES ? m->list : NULL,
+				     .data_pages = m->pages, .flags = VMB_RING_FRESH | (m->kind == MEMORY_TWICE ? VMB_RING_TWICE : 0) };
+	struct vmb_storage tx, rx;
+	struct c *c = aligned_alloc(64, (sizeof *c + 63) / 64 * 64);
+	void *tx_mem = half_memory(vmb_tx_storage(&ring, &tx), &tx), *rx_mem = half_memory(vmb_rx_storage(&ring, &rx), &rx);
+
+	(void)back;
+	if (!c || !tx_mem || !rx_mem)
+		return NULL;
+	memset(c, 0, sizeof *c);
+	c->packet.kind = VMB_PKT_INBAND;
+	if (vmb_tx_init(tx_mem, tx.bytes, &ring, NULL, &c->tx) < 0)
+		return NULL;
+	ring.flags &= ~VMB_RING_FRESH;
+	return vmb_rx_init(rx_mem, rx.bytes, &ring, NULL, &c->rx) < 0 ? NULL : c;
+}
+
+static void vmbus_close(void *ring)
+{
+	struct c *c = ring;
+
+	vmb_tx_end(c->tx, NULL);
+	vmb_rx_end(c->rx, NULL);
+	free(c->tx);
+	free(c->rx);
+	free(c);
+}
+
+CONTENDER = { .layer = "ring", .name = BENCH_NAME, .memories = MEMORY_ONCE | MEMORY_TWICE | MEMORY_PAGES, .in_place = 1, .batches = 1,
+				     .open = vmbus_open, .close = vmbus_close, CONTENDER_LOOPS };
