@@ -248,12 +248,11 @@ static int hq_load_connection(struct vmb_host *h, const uint8_t *msg, uint32_t l
 	return 0;
 }
 
-static int hq_load_connect(struct vmb_host *h, const uint8_t *msg, uint32_t len)
+/* Of 44 bytes: fewer are no such message, and more are none that is saved. */
+static int hq_load_connect(struct vmb_host *h, const uint8_t *msg)
 {
 	uint32_t n = h->free_connect;
 
-	if (len != 44)
-		return VMB_EINVAL;
 	if (!n)
 		return VMB_ENOSPACE;
 	h->free_connect = h->connect[n].next;
@@ -292,7 +291,7 @@ int vmbi_hq_load(struct vmb_host *h, const uint8_t msg[48], uint32_t len, uint32
 	if (type == VMBI_MSG_CLOSE_RESERVED_RESPONSE || vmb_message_check(msg, len, h->version, h->features, 0) < 0)
 		return VMB_EINVAL;
 	if (type == VMBI_MSG_TL_CONNECT_RESULT)
-		return hq_load_connect(h, msg, len);
+		return hq_load_connect(h, msg);
 	return hq_load_reply(h, msg, len, type);
 }
 

@@ -31,12 +31,24 @@ void vmbi_host_count(struct vmb_host *h, struct vmbi_hc *c)
 	c->counted = 1;
 }
 
+/* It was open for an owner of old, and the guest is not told that it ends. */
+static void remove_untold(struct vmb_host *h, struct vmbi_hc *c)
+{
+	uint32_t again = c->renewing;
+
+	vmbi_host_forget(h, c);
+	if (!again || c->removed || c->state != VMBI_HC_UNOFFERED) /* its primary is offered anew, and it with that */
+		return;
+	c->renewing = 1;
+	vmbi_host_removed_step(h, c);
+}
+
 static void remove_rescind(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->rescinded || vmbi_hc_is_served(c) || c->holds || c->live_subs)
 		return;
-	if (!vmbi_hc_is_told(h, c)) { /* it was open for an owner of old */
-		vmbi_host_forget(h, c);
+	if (!vmbi_hc_is_told(h, c)) {
+		remove_untold(h, c);
 		return;
 	}
 	c->rescinded = 1;
@@ -148,8 +160,6 @@ static void remove_again(struct vmb_host *h, struct vmbi_hc *c)
 {
 	c->renewing = 1;
 	remove_revoke(h, c);
-	if (c->state == VMBI_HC_UNOFFERED) /* no guest knew it: it was forgotten at once */
-		vmbi_host_offer_now(h, c);
 }
 
 static void remove_one(struct vmb_host *h, struct vmbi_hc *c)

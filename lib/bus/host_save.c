@@ -154,7 +154,7 @@ static uint32_t hs_flags(struct vmb_host *h, const struct vmbi_hc *c, uint32_t s
 	uint32_t flags = 0;
 
 	if (state == VMBI_HS_LEFT)
-		return (vmbi_hc_is_served(c) ? VMBI_HS_SERVED : 0) | (c->removed ? VMBI_HS_AGAIN : 0);
+		return (vmbi_hc_is_served(c) ? VMBI_HS_SERVED : 0) | (c->removed || c->renewing ? VMBI_HS_AGAIN : 0);
 	if (state == VMBI_HS_RELEASED)
 		return 0;
 	flags |= vmbi_hc_is_told(h, c) ? VMBI_HS_TOLD : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /* States of a guest end that come seldom: monitor pages, sockets, offers that are declined, other people's channels, and posts that may have
  * arrived. control-plane.md 14, 18 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "guestbench.h"
@@ -461,5 +462,88 @@ Test(guest_save_states, what_does_not_fit_together)
 	saved_fix(&bad);
 	cr_assert_eq(vmb_guest_restore(b->g, bad.bytes, bad.n, 0), VMB_EINVAL); /* a connection alone */
 	cr_assert_eq(restore(b), 0);
+	bench_free(b);
+}
+
+/* Refused, and the end is as it was. */
+static void refused(struct bench *b, int result)
+{
+	cr_assert_eq(result, VMB_EINVAL);
+	cr_assert_eq(bench_info(b).state, VMB_BUS_NONE);
+	cr_assert_eq(bench_info(b).channels, 0);
+	cr_assert_eq(bench_info(b).gpadls, 0);
+	cr_assert_eq(bench_info(b).queued, 0);
+	bench_quiet(b);
+}
+
+/* Its last event waits or was told, so it is torn down, or it was never there; or it is a ring that has leaked. gpadl.md 4 */
+Test(guest_save_states, a_list_that_is_over_and_there)
+{
+	struct bench *b = connected();
+	uint64_t words[2] = { VMB_RANGE(VMB_PAGE, 0), 5 };
+	struct vmb_list list = { words, 2, 1 };
+	uint32_t gpadl;
+
+	cr_assert_eq(vmb_guest_gpadl_create(b->g, offered(b, 1), &list, &gpadl), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_GPADL, 0);
+	save(b);
+	b = fresh();
+	refused(b, restore_with(b, LIST, 0, 8 + 12, 2 | 8));
+	refused(b, restore_with(b, LIST, 0, 8 + 12, 2 | 8 | 64));
+	cr_assert_eq(restore(b), 0);
+	cr_assert_eq(bench_info(b).gpadls, 1);
+	bench_free(b);
+}
+
+/* The one that declines offers has messages, and no events. */
+Test(guest_save_states, an_event_of_nobody)
+{
+	struct bench *b = connected();
+	vmb_handle h = offered(b, 1);
+
+	cr_assert_eq(vmb_guest_release(b->g, h), 0);
+	save(b);
+	saved_put(&blob, saved_find(&blob, EVENT, 0) + 8 + 4, 0);
+	b = fresh();
+	refused(b, restore_with(b, EVENT, 0, 8, 2));
+	saved_put(&blob, saved_find(&blob, EVENT, 0) + 8 + 4, h);
+	saved_fix(&blob);
+	cr_assert_eq(restore(b), 0);
+	bench_poll(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_GONE, 0)->ch, h);
+	bench_free(b);
+}
+
+Test(guest_save_states, what_was_open_and_cannot_be_made)
+{
+	struct vmb_channel_config cfg = { .size = sizeof cfg, .requests = 4 };
+	struct vmb_open open = { .size = sizeof open, .tx_pages = 1, .rx_pages = BENCH_PAGES - 1, .ring_gpa = BENCH_GPA(1) };
+	struct bench *b = connected();
+	vmb_handle h = offered(b, 1);
+	struct bench_open *o = bench_opened(b, h, 1);
+	size_t bytes = o->bytes;
+
+	save(b);
+	b = restored();
+	bench_poll(b);
+	cr_assert(bench_expect(b, VMB_EV_OFFER, 0)->flags & VMB_EVF_OPEN);
+	o = &b->open[1];
+	o->mem = aligned_alloc(64, bytes);
+	o->ring = aligned_alloc(VMB_PAGE, (size_t)BENCH_PAGES * VMB_PAGE);
+	open.ring = o->ring;
+	cr_assert_eq(vmb_guest_open(b->g, h, o->mem, bytes, &cfg, &open, &o->ch), VMB_EINVAL); /* no ring has one page */
+	o->bytes = 64;
+	cr_assert_eq(bench_open(b, h, 1), VMB_ENOSPACE);
+	bench_poll(b);
+	bench_quiet(b);
+	o->bytes = bytes;
+	b->dirt = 0xff;
+	cr_assert_eq(bench_open(b, h, 1), VMB_EPEER); /* indices that cannot be */
+	cr_assert_null(o->ch);
+	b->dirt = 0;
+	cr_assert_eq(bench_open(b, h, 1), 0);
+	bench_poll(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_OPENED, 0)->ch, h);
 	bench_free(b);
 }

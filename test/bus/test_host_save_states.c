@@ -58,6 +58,33 @@ static int restore_with(uint32_t type, uint32_t index, size_t at, uint32_t value
 	return restore(&bad);
 }
 
+/* The first record of a type comes twice. */
+static int restore_twice(uint32_t type)
+{
+	size_t at = saved_find(&blob, type, 0), n = 8 + (saved_get(&blob, at + 4) + 7) / 8 * 8;
+
+	bad = blob;
+	memcpy(bad.bytes + at + n, blob.bytes + at, blob.n - at);
+	bad.n += n;
+	saved_put(&bad, 24, saved_get(&bad, 24) + 1);
+	saved_fix(&bad);
+	return restore(&bad);
+}
+
+/* Refused for this reason, and the end is as it was. */
+static void refused_at(int line, int result, int error)
+{
+	cr_assert_eq(result, error, "line %d: %d", line, result);
+	cr_assert_eq(hb_info().state, VMB_BUS_NONE, "line %d", line);
+	cr_assert_eq(hb_info().queued, 0, "line %d", line);
+	cr_assert_eq(hb_info().gpadls, 0, "line %d", line);
+	cr_assert_eq(hb->all_mapped, 0, "line %d", line);
+	hb_quiet_at(line);
+	hb_no_event_at(line);
+}
+
+#define refused(result, error) refused_at(__LINE__, result, error)
+
 static void wind_up(void)
 {
 	cr_assert_eq(vmb_host_reset(hb->h), 0);
@@ -386,4 +413,242 @@ Test(host_save_states, a_socket_that_is_to_be_opened_in_time)
 	cr_assert_geq(vmb_host_poll(hb->h, 101000000, &ev), 0); /* the time begins anew with the first poll */
 	cr_assert_eq(hb_next()->data[0], 2);
 	wind_up();
+}
+
+/* ---- what does not fit into this host, or to itself */
+
+/* Of another size than it has, or twice. */
+Test(host_save_states, a_message_of_a_channel_that_is_none)
+{
+	struct vmb_host_config cfg = { .vps = 8 };
+
+	begin(VMB_V5_3);
+	hb->busy = true;
+	hb_offer(9);
+	save();
+	fresh(&cfg);
+	refused(restore_with(MESSAGE, 0, 8 + 4, 16), VMB_EINVAL);
+	refused(restore_twice(MESSAGE), VMB_EINVAL);
+	cr_assert_eq(restore(&blob), 0);
+	wind_up();
+}
+
+Test(host_save_states, a_message_of_the_connection_that_is_none)
+{
+	struct vmb_host_config cfg = { .vps = 8 };
+
+	fresh(&cfg);
+	hb->busy = true;
+	hb_contact(VMB_V5_3);
+	save();
+	fresh(&cfg);
+	refused(restore_with(MESSAGE, 0, 8 + 4, 12), VMB_EINVAL);
+	refused(restore_twice(MESSAGE), VMB_EINVAL); /* there is room for one */
+	cr_assert_eq(restore(&blob), 0);
+	cr_assert_eq(hb_next()->data[0], 15);
+	hb->busy = true;
+	hb_unload();
+	save();
+	fresh(&cfg);
+	refused(restore_with(MESSAGE, 0, 8 + 4, 16), VMB_EINVAL);
+	cr_assert_eq(restore(&blob), 0);
+	hb_expect(17, 0);
+	wind_up();
+}
+
+/* Those that wait for an answer are saved as their refusals. */
+Test(host_save_states, more_sockets_than_there_is_room_for)
+{
+	struct vmb_host_config cfg = { .vps = 8, .max_hvsock = 3 };
+	uint8_t msg[40] = { 21, [24] = 7 };
+	size_t at;
+
+	fresh(&cfg);
+	hb_connect(VMB_V5_3);
+	hb->busy = true;
+	for (uint32_t i = 0; i < 6; i++) {
+		msg[8] = (uint8_t)i;
+		cr_assert_eq(hb_post(1, msg, sizeof msg), 0);
+	}
+	save();
+	cr_assert_neq(saved_find(&blob, MESSAGE, 5), 0);
+	cfg.max_hvsock = 1; /* and four refusals */
+	fresh(&cfg);
+	refused(restore(&blob), VMB_ENOSPACE);
+	cfg.max_hvsock = 2;
+	fresh(&cfg);
+	bad = blob;
+	at = saved_find(&bad, MESSAGE, 5) + 8;
+	saved_put(&bad, at + 4, 40); /* without its status */
+	saved_put(&bad, at + 8 + 40, 0);
+	saved_fix(&bad);
+	refused(restore(&bad), VMB_EINVAL);
+	cr_assert_eq(restore(&blob), 0);
+	for (uint32_t i = 0; i < 6; i++)
+		cr_assert_eq(hb_next()->data[0], 23);
+	hb_quiet();
+	wind_up();
+}
+
+Test(host_save_states, an_id_that_another_device_has_here)
+{
+	struct vmb_host_config cfg = { .vps = 8 };
+	struct vmb_offer o;
+	vmb_handle ch;
+
+	begin(VMB_V5_3);
+	save();
+	hb_new(&cfg, 0);
+	hb_offer_fill(&o, 9, 0);
+	o.channel_id = 2;
+	cr_assert_eq(vmb_host_offer(hb->h, &o, &ch), 0);
+	refused(restore(&blob), VMB_EINVAL); /* nobody offers the one that had it */
+	hb_offer(2);
+	refused(restore(&blob), VMB_EINVAL);
+	hb_contact(VMB_V5_3);
+	hb_skip();
+	hb_request();
+	cr_assert_eq(get32(hb_next()->data + 184), 1);
+	cr_assert_eq(get32(hb_next()->data + 184), 2); /* it has kept it */
+	cr_assert_eq(hb_next()->data[0], 4);
+	hb_drain_events();
+	wind_up();
+}
+
+/* The guest may set bits in pages of this connection, or of none. */
+Test(host_save_states, a_monitor_id_without_pages)
+{
+	struct vmb_host_config cfg;
+	size_t at;
+
+	monitor_host(&cfg, 0);
+	monitor_contact(VMB_V5_3, 0);
+	save();
+	cr_assert_neq(saved_get(&blob, saved_find(&blob, CHANNEL, 0) + 8 + 48), 0);
+	bad = blob;
+	at = saved_find(&bad, CONNECTION, 0) + 8 + 56;
+	memset(bad.bytes + at, 0, 16);
+	saved_fix(&bad);
+	monitor_host(&cfg, 0);
+	refused(restore(&bad), VMB_EINVAL);
+	cr_assert_eq(restore(&blob), 0);
+	wind_up();
+}
+
+static void half_a_list(uint32_t channel, uint32_t id)
+{
+	uint8_t msg[VMB_MESSAGE_MAX];
+	uint32_t len = hb_gpadl_bytes(msg, channel, id, 0x80, 4);
+
+	cr_assert_eq(hb_post(1, msg, len - 8), 0);
+}
+
+/* Nobody could tell whose the rest of it is. gpadl.md 3.1 */
+Test(host_save_states, one_id_for_two_lists_that_are_not_all_here)
+{
+	struct vmb_host_config cfg = { .vps = 8 };
+
+	begin(VMB_V5_3);
+	half_a_list(1, 5);
+	half_a_list(2, 6);
+	save();
+	fresh(&cfg);
+	refused(restore_with(LIST, 1, 8, 5), VMB_EINVAL);
+	cr_assert_eq(restore(&blob), 0);
+	cr_assert_eq(hb_info().gpadls, 2);
+	wind_up();
+}
+
+/* Open as a reserved channel for an owner of old: the guest of now hears only that it is offered. control-plane.md 10.5 */
+static void reserved_and_outlived(int hold)
+{
+	struct vmb_channel *c;
+	struct vmb_list list;
+	uint64_t words[4];
+
+	begin(VMB_V5_3);
+	hb_gpadl(1, hb_ring_id(1), hb_ring_pfn(1), 4);
+	hb_gpadl(1, 7, 0x80, 2);
+	if (hold)
+		cr_assert_eq(vmb_host_gpadl_hold(hb->h, dev[1], 7, words, 4, &list), 0);
+	hb_words(18, 5, 1u, 3u, 5u, hb_ring_id(1), 2u);
+	hb_event(VMB_EV_OPEN, dev[1]);
+	cr_assert_eq(hb_attach(1, dev[1], &c), 0);
+	while (hb_next())
+		;
+	hb_connect(VMB_V5_3);
+	again();
+	told_again(VMB_EV_CONNECTED, 0);
+	told_again(VMB_EV_OPEN, dev[1]);
+	hb_quiet();
+	cr_assert_eq(vmb_host_answer(hb->h, &hb->ev, VMB_ENOENT), 0);
+}
+
+static void offered_at_last(void)
+{
+	cr_assert_eq(hb_info().gpadls, 0);
+	cr_assert_eq(get32(hb_next()->data + 184), 1);
+	hb_quiet();
+	hb_no_event();
+	(void)hb_serve(1, dev[1], 1, 0);
+	wind_up();
+}
+
+Test(host_save_states, a_reserved_channel_that_cannot_go_on)
+{
+	reserved_and_outlived(0);
+	offered_at_last();
+}
+
+Test(host_save_states, a_reserved_channel_that_cannot_go_on_with_a_list_held)
+{
+	reserved_and_outlived(1);
+	hb_quiet();
+	told_again(VMB_EV_GPADL_DOWN, dev[1]);
+	cr_assert_eq(vmb_host_answer(hb->h, &hb->ev, 0), 0);
+	offered_at_last();
+	reserved_and_outlived(1);
+	again(); /* once more, while it waits for that */
+	hb_quiet();
+	told_again(VMB_EV_CONNECTED, 0);
+	told_again(VMB_EV_GPADL_DOWN, dev[1]);
+	cr_assert_eq(vmb_host_answer(hb->h, &hb->ev, 0), 0);
+	offered_at_last();
+}
+
+static void renewing_host(void)
+{
+	struct vmb_host_config cfg = { .vps = 8 };
+	struct vmb_offer o;
+
+	hb_new(&cfg, 0);
+	hb_offer_fill(&o, 1, 0);
+	o.flags |= VMB_OFFER_RENEW;
+	cr_assert_eq(vmb_host_offer(hb->h, &o, &dev[1]), 0);
+}
+
+/* Given up by the guest before its device has let go of a list. vmbus.h VMB_OFFER_RENEW */
+Test(host_save_states, a_device_that_is_to_begin_anew)
+{
+	struct vmb_list list;
+	uint64_t words[4];
+
+	renewing_host();
+	hb_connect(VMB_V5_3);
+	hb_gpadl(1, 7, 0x80, 2);
+	hb_skip();
+	cr_assert_eq(vmb_host_gpadl_hold(hb->h, dev[1], 7, words, 4, &list), 0);
+	(void)hb_serve(1, dev[1], 1, 0);
+	hb_close(1);
+	hb_event(VMB_EV_CLOSE, dev[1]);
+	cr_assert_eq(vmb_host_detach(hb->h, dev[1]), 0);
+	hb_rel(1);
+	save();
+	renewing_host();
+	cr_assert_eq(restore(&blob), 0);
+	hb_quiet();
+	told_again(VMB_EV_CONNECTED, 0);
+	told_again(VMB_EV_GPADL_DOWN, dev[1]);
+	cr_assert_eq(vmb_host_answer(hb->h, &hb->ev, 0), 0);
+	offered_at_last();
 }
