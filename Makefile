@@ -81,7 +81,7 @@ HELPERS := $(BUILD)/libhelpers.a
 TESTS := $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
 THREAD_TESTS := $(patsubst %.c,$(BUILD)/%,$(THREAD_SOURCES))
 QUICK_SCRIPTS := $(wildcard test/scripts/*.sh)
-# Those of a real guest first, beside what uses one processor: together they take most of the time.
+# Two at a time, each on one processor; those of a real guest first, for they take longest.
 FULL_FIRST := $(patsubst %,test/full/%.sh,linux qemu-host prove coverage loads fuzz model mutation sanitize)
 FULL_SCRIPTS := $(FULL_FIRST) $(filter-out $(FULL_FIRST),$(wildcard test/full/*.sh))
 
@@ -253,7 +253,7 @@ test-full: ## everything: test (unless just run), sanitizers, mutations, coverag
 	@scripts/deps test
 	@$(MAKE) programs
 	@$(MAKE) $(BUILD)/test.result
-	@BUILD=$(BUILD) test/run -j2 -a $(BUILD)/test.result $(FULL_SCRIPTS)
+	@BUILD=$(BUILD) JOBS=1 CRITERION_JOBS=1 test/run -j2 -a $(BUILD)/test.result $(FULL_SCRIPTS)
 
 test-states: $(addprefix $(BUILD)/test/states/test_,host guest) ## every message in every state, both ends, against test/states/*.table: how many cells, and which are open
 	@scripts/state-tables | diff -u doc/control-plane.md -

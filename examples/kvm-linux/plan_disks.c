@@ -132,6 +132,20 @@ struct rescinds {
 	unsigned alike, survivor;
 };
 
+/* Linux may still be looking for other disks there, and such a request must not be the one whose answer it does not read: wait until none has
+ * come for a while. */
+static void wait_quiet(struct device *d)
+{
+	unsigned long seen = load(&d->requests), now;
+
+	for (unsigned still = 0, steps = 0; still < 20 && steps < 6000; steps++) {
+		plan_sleep_us(10000);
+		now = load(&d->requests);
+		still = now == seen ? still + 1 : 0;
+		seen = now;
+	}
+}
+
 /* Make it go, mid-I/O. 1, or 0: give up. */
 static int take_away(struct plan *p, struct device *d, unsigned workers, struct rescinds *s)
 {
@@ -151,6 +165,7 @@ static int take_away(struct plan *p, struct device *d, unsigned workers, struct 
 	/* Each worker of the guest stops at its first error. When all have read theirs nobody sends. */
 	if (!plan_reach(&m->settled, workers, "the last worker's error"))
 		return 0;
+	wait_quiet(d);
 	pthread_mutex_lock(&p->host->control);
 	gone = p->host->gone;
 	r = vmb_host_remove(p->host->bus, d->handle);
