@@ -9,6 +9,7 @@
  *	int c_get(struct c *, uint8_t *to)              copy one packet out: 1, or 0 when empty
  *	const uint8_t *c_look(struct c *, uint32_t *len) one packet in place, or NULL when empty
  *	void c_release(struct c *)                      give space back
+ *	COPIES_ONLY                                     if it has neither c_place nor c_look
  *
  * and behind it its `const struct contender contender`, of CONTENDER_LOOPS.
  */
@@ -26,6 +27,20 @@ static inline void pause_a_little(void)
 	__asm__ volatile("yield");
 #endif
 }
+
+#ifdef COPIES_ONLY
+static inline uint8_t *c_place(struct c *c, uint32_t len)
+{
+	(void)c, (void)len;
+	return NULL;
+}
+
+static inline const uint8_t *c_look(struct c *c, uint32_t *len)
+{
+	(void)c, (void)len;
+	return NULL;
+}
+#endif
 
 /* Payload written in place, as a driver does that builds its message there. */
 static inline int write_one(struct c *c, const uint8_t *text, uint32_t len, uint32_t flags)

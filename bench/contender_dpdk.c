@@ -74,18 +74,6 @@ static inline int c_get(struct c *c, uint8_t *to)
 	return rte_vmbus_chan_recv(&c->channel, to, &len, &id) == 0;
 }
 
-static inline uint8_t *c_place(struct c *c, uint32_t len)
-{
-	(void)c, (void)len;
-	return NULL;
-}
-
-static inline const uint8_t *c_look(struct c *c, uint32_t *len)
-{
-	(void)c, (void)len;
-	return NULL;
-}
-
 static inline void c_publish(struct c *c)
 {
 	(void)c;
@@ -96,6 +84,7 @@ static inline void c_release(struct c *c)
 	(void)c;
 }
 
+#define COPIES_ONLY
 #include "contender.h"
 
 static void *dpdk_open(const struct ring_memory *m, const struct ring_memory *back)

@@ -34,7 +34,6 @@ static void add(const struct contender *x, enum work work, enum memory memory, u
 {
 	struct cell c = { .contender = x, .work = work, .memory = memory, .payload = payload, .ring_bytes = ring, .in_place = in_place,
 			  .batch = batch };
-	static const char *const modes[] = { "single", "batch", "in-place", "in-place-batch" };
 	char name[128];
 
 	if (!(x->memories & memory) || (in_place && !x->in_place) || (batch > 1 && !x->batches) || cell_count == CELLS_MOST)
@@ -48,7 +47,7 @@ static void add(const struct contender *x, enum work work, enum memory memory, u
 		if (c.batch < 2)
 			return;
 	}
-	snprintf(name, sizeof name, "%s/%s/%s/%s/%u", x->name, work_names[work], modes[in_place * 2 + (batch > 1)], memory_name(memory), payload);
+	snprintf(name, sizeof name, "%s/%s/%s/%s/%u", x->name, work_names[work], mode_name(&c), memory_name(memory), payload);
 	if (!only || !fnmatch(only, name, 0))
 		cells[cell_count++] = c;
 }

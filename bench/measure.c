@@ -28,6 +28,13 @@ const char *memory_name(enum memory m)
 	return m == MEMORY_TWICE ? "twice" : m == MEMORY_ONCE ? "once" : "pages";
 }
 
+const char *mode_name(const struct cell *c)
+{
+	static const char *const names[] = { "single", "batch", "in-place", "in-place-batch" };
+
+	return names[c->in_place * 2 + (c->batch > 1)];
+}
+
 int takes_two(enum work w)
 {
 	return w == STREAM || w == REQUEST;

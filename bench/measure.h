@@ -22,6 +22,7 @@ struct cell {
 
 extern const char *const work_names[WORKS];
 const char *memory_name(enum memory m);
+const char *mode_name(const struct cell *c);
 int takes_two(enum work w);
 
 /* Pin this thread, start the other one. -1: there is one processor only. */

@@ -64,13 +64,6 @@ static unsigned figure(const struct cell *c, double *median, double *p10)
 	return n;
 }
 
-static const char *mode_name(const struct cell *c)
-{
-	static const char *const names[] = { "single", "batch", "in-place", "in-place-batch" };
-
-	return names[c->in_place * 2 + (c->batch > 1)];
-}
-
 void report_table(const struct cell *cells, unsigned n)
 {
 	double median, p10;

@@ -38,19 +38,24 @@ uint32_t vmbi_guest_device_key(const struct vmb_offer *o)
 	return key | 1u;
 }
 
-/* The live offer of this device and subchannel, or NULL: not rescinded, not released. */
-static const struct vmbi_gc *guest_offer_same(const struct vmb_guest *g, const struct vmb_offer *o, uint32_t key,
-					      uint32_t subchannel)
+/* The channel of this device and subchannel of whose flags those in `mask` are `flags`, or NULL. */
+static struct vmbi_gc *guest_offer_find(struct vmb_guest *g, const struct vmb_offer *o, uint32_t key, uint32_t subchannel, uint32_t mask,
+					uint32_t flags)
 {
 	for (uint32_t i = g->devices[key >> 1 & g->device_mask]; i; i = g->device_next[i]) {
-		const struct vmbi_gc *c = &g->channels[i];
+		struct vmbi_gc *c = &g->channels[i];
 
-		if (g->device_keys[i] == key && !(c->flags & (VMBI_GC_RESCINDED | VMBI_GC_RELEASED)) &&
-		    c->offer.subchannel == subchannel && !VMBI_MEMCMP(&c->offer.class_id, &o->class_id, 16) &&
-		    !VMBI_MEMCMP(&c->offer.instance, &o->instance, 16))
+		if (g->device_keys[i] == key && (c->flags & mask) == flags && c->offer.subchannel == subchannel &&
+		    !VMBI_MEMCMP(&c->offer.class_id, &o->class_id, 16) && !VMBI_MEMCMP(&c->offer.instance, &o->instance, 16))
 			return c;
 	}
 	return NULL;
+}
+
+/* The live offer, or NULL: not rescinded, not released. */
+static const struct vmbi_gc *guest_offer_same(struct vmb_guest *g, const struct vmb_offer *o, uint32_t key, uint32_t subchannel)
+{
+	return guest_offer_find(g, o, key, subchannel, VMBI_GC_RESCINDED | VMBI_GC_RELEASED, 0);
 }
 
 void vmbi_guest_device_add(struct vmb_guest *g, uint32_t slot, uint32_t key)
@@ -173,7 +178,7 @@ static struct vmbi_gc *guest_offer_slot(struct vmb_guest *g, const struct vmb_of
 }
 
 /* No second one of the same channel, no subchannel without its primary, no private buffers with a public ring. control-plane.md 8.6, 16.2 */
-static int guest_offer_is_sound(const struct vmb_guest *g, const struct vmb_offer *o, uint32_t key)
+static int guest_offer_is_sound(struct vmb_guest *g, const struct vmb_offer *o, uint32_t key)
 {
 	if ((o->flags & (VMB_OFFER_PRIVATE_RING | VMB_OFFER_PRIVATE_MEMORY)) == VMB_OFFER_PRIVATE_MEMORY)
 		return 0;
@@ -183,14 +188,8 @@ static int guest_offer_is_sound(const struct vmb_guest *g, const struct vmb_offe
 /* Its owner knows it from before a sleep: the handle stays, all else is new. control-plane.md 14 */
 static int guest_offer_adopt(struct vmb_guest *g, const struct vmb_offer *o, uint32_t key, uint32_t dedicated)
 {
-	struct vmbi_gc *c = NULL;
+	struct vmbi_gc *c = o->subchannel ? NULL : guest_offer_find(g, o, key, 0, VMBI_GC_LOST | VMBI_GC_RELEASED | VMBI_GC_ABANDONED, VMBI_GC_LOST);
 
-	for (uint32_t i = 1; i <= g->slots_used && !c; i++)
-		if (g->device_keys[i] == key && !o->subchannel &&
-		    (g->channels[i].flags & (VMBI_GC_LOST | VMBI_GC_RELEASED | VMBI_GC_ABANDONED)) == VMBI_GC_LOST &&
-		    !VMBI_MEMCMP(&g->channels[i].offer.class_id, &o->class_id, 16) &&
-		    !VMBI_MEMCMP(&g->channels[i].offer.instance, &o->instance, 16))
-			c = &g->channels[i];
 	if (!c)
 		return 0;
 	c->flags = (c->flags & ~VMBI_GC_LOST) | VMBI_GC_UNTOLD;

@@ -193,10 +193,9 @@ static void offer_link_sub(struct vmb_host *h, struct vmbi_hc *primary, struct v
 }
 
 /* Does the slot hold this device, or another channel of it? */
-static int offer_same_device(const struct vmbi_hc *c, const struct vmb_offer *o)
+static int offer_same_device(const struct vmbi_hc *c, const struct vmb_guid *class_id, const struct vmb_guid *instance)
 {
-	return !VMBI_MEMCMP(&c->class_id, &o->class_id, sizeof o->class_id) &&
-	       !VMBI_MEMCMP(&c->instance, &o->instance, sizeof o->instance);
+	return !VMBI_MEMCMP(&c->class_id, class_id, sizeof *class_id) && !VMBI_MEMCMP(&c->instance, instance, sizeof *instance);
 }
 
 struct offer_relations {
@@ -213,7 +212,7 @@ static int offer_relate(struct vmb_host *h, const struct vmb_offer *o, struct of
 	for (uint32_t i = *offer_device(h, &o->class_id, &o->instance); i; i = h->ch[i].next_device) {
 		struct vmbi_hc *c = &h->ch[i];
 
-		if (!offer_same_device(c, o))
+		if (!offer_same_device(c, &o->class_id, &o->instance))
 			continue;
 		if (c->subchannel == o->subchannel) {
 			if (!c->removed)
@@ -316,11 +315,10 @@ struct vmbi_hc *vmbi_host_claim(struct vmb_host *h, const struct vmb_guid *class
 	struct vmbi_hc *found = NULL;
 
 	*error = 0;
-	for (uint32_t i = 1; i <= h->slots; i++) {
+	for (uint32_t i = *offer_device(h, class_id, instance); i; i = h->ch[i].next_device) {
 		struct vmbi_hc *c = &h->ch[i];
 
-		if ((c->state == VMBI_HC_FREE && !c->saved) || c->subchannel != subchannel ||
-		    VMBI_MEMCMP(&c->class_id, class_id, 16) || VMBI_MEMCMP(&c->instance, instance, 16))
+		if (c->subchannel != subchannel || !offer_same_device(c, class_id, instance))
 			continue;
 		if (c->saved)
 			*error = VMB_EINVAL; /* twice the same */

@@ -31,8 +31,8 @@ void vmbi_host_count(struct vmb_host *h, struct vmbi_hc *c)
 	c->counted = 1;
 }
 
-/* It was open for an owner of old, and the guest is not told that it ends. */
-static void remove_untold(struct vmb_host *h, struct vmbi_hc *c)
+/* The guest has nothing of it any more. What was to begin anew is offered again, when its device has let go, too. */
+static void remove_let_go(struct vmb_host *h, struct vmbi_hc *c)
 {
 	uint32_t again = c->renewing;
 
@@ -47,8 +47,8 @@ static void remove_rescind(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->rescinded || vmbi_hc_is_served(c) || c->holds || c->live_subs)
 		return;
-	if (!vmbi_hc_is_told(h, c)) {
-		remove_untold(h, c);
+	if (!vmbi_hc_is_told(h, c)) { /* it was open for an owner of old, and nobody is told that it ends */
+		remove_let_go(h, c);
 		return;
 	}
 	c->rescinded = 1;
@@ -119,15 +119,11 @@ void vmbi_host_forget(struct vmb_host *h, struct vmbi_hc *c)
 /* Where the guest gives up a device that is there, nothing offers it again on this connection. control-plane.md 12.4 */
 void vmbi_host_released(struct vmb_host *h, struct vmbi_hc *c)
 {
-	uint32_t again = c->renewing;
-
 	if (c->kept || (c->state != VMBI_HC_CLOSED && c->state != VMBI_HC_CLOSING && c->state != VMBI_HC_REVOKED)) {
 		vmbi_host_drop(h, VMB_FATE_STATE);
 		return;
 	}
-	vmbi_host_forget(h, c);
-	c->renewing = again;
-	vmbi_host_removed_step(h, c);
+	remove_let_go(h, c);
 }
 
 /* Its subchannels go first, as ever; the device offers them again if it wants them. */

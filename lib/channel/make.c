@@ -234,9 +234,7 @@ void vmbi_channel_cursors(struct vmb_channel *ch, struct vmb_cursor *tx, struct 
 
 int vmbi_channel_where(const struct vmb_channel *ch, struct vmb_cursor *tx, struct vmb_cursor *rx)
 {
-	*tx = (struct vmb_cursor){ 1, ch->tx.pub, ch->tx.pending, 0 };
-	*rx = (struct vmb_cursor){ 1, ch->rx.pub, ch->rx.mask, 0 };
-	return ch->tx.next == ch->tx.pub && ch->rx.next == ch->rx.pub;
+	return vmbi_tx_where(&ch->tx, tx) & vmbi_rx_where(&ch->rx, rx);
 }
 
 int vmb_channel_end(struct vmb_channel *ch, struct vmb_cursor *tx_at, struct vmb_cursor *rx_at)

@@ -88,4 +88,17 @@ static inline uint32_t vmbi_ring_used(uint32_t in, uint32_t out, uint32_t size)
 	return in >= out ? in - out : size - out + in;
 }
 
+/* For the channel: where a side stands, as its end gives it. 0: something is put and not committed, or taken and not released. */
+static inline int vmbi_tx_where(const struct vmb_tx *tx, struct vmb_cursor *at)
+{
+	*at = (struct vmb_cursor){ 1, tx->pub, tx->pending, 0 };
+	return tx->next == tx->pub;
+}
+
+static inline int vmbi_rx_where(const struct vmb_rx *rx, struct vmb_cursor *at)
+{
+	*at = (struct vmb_cursor){ 1, rx->pub, rx->mask, 0 };
+	return rx->next == rx->pub;
+}
+
 #endif /* VMBI_RING_H */

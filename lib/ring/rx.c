@@ -91,7 +91,7 @@ int vmb_rx_end(struct vmb_rx *rx, struct vmb_cursor *at)
 	if (!rx_ours(rx))
 		return VMB_EINVAL;
 	if (at)
-		*at = (struct vmb_cursor){ 1, rx->pub, rx->mask, 0 };
+		(void)vmbi_rx_where(rx, at);
 	rx->ring.magic = 0;
 	return 0;
 }

@@ -107,7 +107,7 @@ int vmb_tx_end(struct vmb_tx *tx, struct vmb_cursor *at)
 		return VMB_EINVAL;
 	tx_mark(tx);
 	if (at)
-		*at = (struct vmb_cursor){ 1, tx->pub, tx->pending, 0 };
+		(void)vmbi_tx_where(tx, at);
 	tx->ring.magic = 0;
 	return 0;
 }
