@@ -30,9 +30,9 @@ void both_settle(void)
 		both.moved = 0;
 		did = both_wire_deliver();
 		both_wire_interrupts();
-		did |= vmb_host_monitor(both.h);
 		did |= both_device_poll(10000) | both_driver_poll(10000);
 		did |= both_device_react() | both_driver_react() | both_more_react();
+		did |= vmb_host_monitor(both.h) != 0; /* triggers, which nothing else announces */
 	} while (did || both.moved || both_time());
 	both.deaf = both.answer_late = 0; /* all have looked */
 }

@@ -71,6 +71,7 @@ struct both_driver {
 	int out;                              /* there is an open that EV_CLOSED has not ended */
 	int released, gone, rescinded, dead;
 	int closing, opened, targeting, reserved;
+	int goes_on; /* it was opened again after a restore, and is not told yet */
 	int away;                             /* BOTH_AWAY: until it is told that it was restored; BOTH_ASLEEP: or not */
 	uint32_t how;                         /* it was opened, to do the same again */
 	struct both_side side;
@@ -87,6 +88,7 @@ struct both_device {
 	vmb_handle handle;
 	struct vmb_offer offer;
 	int state, close_asked, paused, removed, gone, expires;
+	int served; /* by the process before; this one has heard nothing of it */
 	uint32_t primary; /* of a subchannel: its number + 1 */
 	uint32_t hold;    /* a list that is held, or 0 */
 	unsigned hold_slot;

@@ -232,8 +232,10 @@ void both_data_remember(struct both_side *side)
 {
 	uint32_t cursor = 0;
 
+	if (!side->ch)
+		return; /* what an object before it has left is still owed */
 	side->keeps = 0;
-	while (side->ch && side->keeps < BOTH_ASKED &&
+	while (side->keeps < BOTH_ASKED &&
 	       vmb_channel_outstanding(side->ch, &cursor, &side->kept[side->keeps].id, &side->kept[side->keeps].user, NULL) == VMB_YES)
 		side->keeps++;
 }

@@ -201,10 +201,16 @@ static void device_detach(struct both_device *d)
 		both_data_quiet(&d->side);
 		both_data_remember(&d->side);
 		d->paused = !d->close_asked && !d->side.stopped;
+		if (!d->paused)
+			d->side.keeps = 0;
 	}
 	d->side.ch = NULL;
 	BOTH_HOST(r, vmb_host_detach(both.h, d->handle));
-	fuzz_need(r == (may ? 0 : d->gone ? VMB_EHANDLE : VMB_ESTATE));
+	if (!may && !r && d->served)
+		d->state = BOTH_DRAINS; /* before it was asked again */
+	else
+		fuzz_need(r == (may ? 0 : d->gone ? VMB_EHANDLE : VMB_ESTATE));
+	d->served &= !!r;
 }
 
 static void device_refuse(struct both_device *d, int32_t status)
@@ -303,6 +309,7 @@ static void device_event(const struct vmb_event *ev)
 		return;
 	}
 	fuzz_need(d && ev->user == DEVICE_USER + (uint64_t)(d - both.device));
+	d->served = 0;
 	switch (ev->kind) {
 	case VMB_EV_OPEN:
 		device_on_open(d, ev);
@@ -411,6 +418,7 @@ static void device_moves(struct both_device *d)
 {
 	both_data_remember(&d->side);
 	device_forget(d);
+	d->served |= d->state == BOTH_SERVES;
 	d->state = BOTH_NONE;
 	d->close_asked = d->paused = d->hold_asked = 0;
 	if (!d->removed)

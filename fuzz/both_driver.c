@@ -169,7 +169,7 @@ static void driver_target(struct both_driver *d, uint32_t vp)
 
 	BOTH_GUEST(r, vmb_guest_target(both.g, d->handle, vp));
 	fuzz_need(r == 0 || r == VMB_ESTATE || r == VMB_EVERSION || r == VMB_EHANDLE || (r == VMB_EINVAL && vp == VMB_VP_NONE));
-	fuzz_need(r || (d->out && !d->closing && d->opened == 1 && !d->targeting));
+	fuzz_need(r || (d->out && !d->closing && (d->opened == 1 || d->goes_on) && !d->targeting));
 	d->targeting |= !r;
 }
 
@@ -235,6 +235,7 @@ static void driver_on_restored(struct both_driver *d, const struct vmb_event *ev
 	d->opened = 0;
 	r = driver_call_open(d, d->how);
 	fuzz_need(r == 0 || r == VMB_ESTATE);
+	d->goes_on = !r;
 	if (r)
 		driver_close(d);
 	else
@@ -261,7 +262,8 @@ static void driver_on_offer(const struct vmb_event *ev)
 		return;
 	}
 	d = &both.driver[both.drivers++];
-	*d = (struct both_driver){ .handle = ev->ch, .id = offer.channel_id, .sub = offer.subchannel };
+	*d = (struct both_driver){ .handle = ev->ch, .id = offer.channel_id,
+				   .sub = offer.subchannel || offer.flags & VMB_OFFER_HVSOCK };
 	for (unsigned i = 0; i < both.drivers; i++)
 		alive += !both.driver[i].gone && !both.driver[i].released && !both.driver[i].dead;
 	fuzz_need(alive <= (both.gcfg.max_channels ? both.gcfg.max_channels : 64));
@@ -273,12 +275,13 @@ static void driver_on_opened(struct both_driver *d, const struct vmb_event *ev)
 	fuzz_need(ev->status != VMB_ETIMEDOUT || both.lossy);
 	fuzz_need(ev->status || both.mad || both.line[d->side.line].attaches);
 	d->opened = ev->status ? 2 : 1;
+	d->goes_on = 0;
 }
 
 static void driver_on_closed(struct both_driver *d, const struct vmb_event *ev)
 {
 	fuzz_need(d->out && d->closing);
-	d->out = d->closing = d->targeting = d->opened = 0;
+	d->out = d->closing = d->targeting = d->opened = d->goes_on = 0;
 	driver_forget(d);
 	driver_back(driver_ring_page(d->side.line), BOTH_RING_PAGES, ev->status);
 }

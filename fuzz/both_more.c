@@ -79,6 +79,7 @@ static int more_resume(void)
 
 static void more_socket(const struct fuzz_step *s)
 {
+	struct vmb_bus_info info = { .size = sizeof info };
 	struct vmb_hvsock socket = { .flags = 0 };
 	uint32_t user = s->a % BOTH_SOCKETS;
 	int r;
@@ -91,6 +92,8 @@ static void more_socket(const struct fuzz_step *s)
 	BOTH_GUEST(r, vmb_guest_hvsock(both.g, &socket, user));
 	fuzz_need(r == 0 || r == VMB_ESTATE || r == VMB_EVERSION || r == VMB_ENOSPACE);
 	both.socket[user] = !r;
+	fuzz_need(!vmb_guest_info(both.g, &info));
+	both.lossy |= !r && info.version < VMB_V4_1; /* such hosts do not refuse */
 }
 
 static void more_close_reserved(const struct fuzz_step *s)
@@ -137,10 +140,12 @@ static int more_look(void *slot)
 
 static void more_crash(void)
 {
+	struct vmb_bus_info info = { .size = sizeof info };
 	unsigned rounds = 0;
 	int r, still;
 
 	more_unloaded = 0;
+	fuzz_need(!vmb_guest_info(both.g, &info));
 	both.interrupt_late = 1; /* nobody handles them */
 	both.dying = 1; /* it needs no lock */
 	both.guest_control = 1;
@@ -156,7 +161,7 @@ static void more_crash(void)
 		fuzz_need(rounds++ < 1000);
 		still = both_wire_posts() | both_device_poll(1000) | both_device_react() | both_wire_slots(more_look) | both_wire_eom();
 	} while (!r && still && !more_unloaded);
-	fuzz_need(r || both.lossy || more_unloaded);
+	fuzz_need(r || both.lossy || more_unloaded || info.version < VMB_V1_1); /* such hosts do not tell */
 	both.mad |= both.connecting && !more_unloaded; /* the answer may come to the next one */
 	both_guest_anew();
 	if (more_unloaded)

@@ -30,6 +30,7 @@ struct guest_channel {
 	vmb_handle handle;
 	uint32_t id;
 	int released, gone, rescinded;
+	int reserved; /* as it was opened last */
 	int state, opened, may_wake, busy, inside, targeting;
 	unsigned ring;
 	struct vmb_channel *ch;

@@ -124,6 +124,7 @@ static void owner_open(struct guest_channel *c, const struct fuzz_step *s)
 	if (!r) {
 		c->state = CHANNEL_OUT;
 		c->opened = 0;
+		c->reserved = (open.flags & VMB_OPEN_RESERVED) != 0;
 		return;
 	}
 	guest_ring_lend(ring, 0);
@@ -240,7 +241,9 @@ static void owner_on_offer(const struct vmb_event *ev)
 	c->id = offer.channel_id;
 	for (unsigned i = 0; i < guest.channels; i++) {
 		alive += !guest.channel[i].gone && !guest.channel[i].released;
-		fuzz_need(&guest.channel[i] == c || guest.channel[i].id != c->id || guest.channel[i].released);
+		/* What has outlived its connection and is closed may be offered at once. */
+		fuzz_need(&guest.channel[i] == c || guest.channel[i].id != c->id || guest.channel[i].released ||
+			  (guest.channel[i].reserved && guest.channel[i].rescinded));
 	}
 	fuzz_need(alive <= guest.cfg.max_channels);
 }

@@ -793,15 +793,15 @@ VMB_API int vmb_guest_connect(struct vmb_guest *g);
 VMB_API int vmb_guest_disconnect(struct vmb_guest *g);
 /* [any] For a dying system, whatever holds the locks; no other call of this end may be started any more. slot NULL: post UNLOAD: 0;
  * VMB_EAGAIN: call again in a moment; VMB_EPLATFORM: post failed for good; VMB_ESTATE: there is nothing to unload. Then look into this slot,
- * of this SINT, on every VP, again and again (at Azure up to 50 s): VMB_YES: completed; 0: not yet; | VMB_EOM as vmb_guest_slot.
- * control-plane.md 11, 19 */
+ * of this SINT, on every VP, again and again (at Azure up to 50 s): VMB_YES: completed, which hosts below 1.1 never say; 0: not yet;
+ * | VMB_EOM as vmb_guest_slot. control-plane.md 11, 19 */
 VMB_API VMB_MUST int vmb_guest_crash(struct vmb_guest *g, void *slot);
 /* [control] Other monitor pages for this connection, with VMB_FEATURE_MODIFY_CONNECTION (else VMB_EVERSION) -> EV_MONITOR. gpa[0] and gpa[1]
- * both 0: none. The old ones are yours again with status 0. VMB_ESTATE: not connected, another such request under way, the host's own pages
- * in use, or an open channel has a monitor id. control-plane.md 13 */
+ * both 0: none. The old ones are yours again with status 0. VMB_ESTATE: not connected, the event of such a request or of a pause still to
+ * come, the host's own pages in use, or an open channel has a monitor id. control-plane.md 13 */
 VMB_API int vmb_guest_monitor(struct vmb_guest *g, const uint64_t gpa[2], void *const page[2]);
 /* [control] Have no message come, with VMB_FEATURE_PAUSE (else VMB_EVERSION) -> EV_PAUSED. What you ask for meanwhile is sent after
- * vmb_guest_resume, and no answer is waited for. Interrupts go on. control-plane.md 13 */
+ * vmb_guest_resume, and no answer is waited for. Interrupts go on. VMB_ESTATE as above. control-plane.md 13 */
 VMB_API int vmb_guest_pause(struct vmb_guest *g);
 VMB_API int vmb_guest_resume(struct vmb_guest *g); /* [control] VMB_ESTATE: not paused, or EV_PAUSED is still to come */
 /* [control] Connect to a service of the host (>= 4.0, else VMB_EVERSION): socket->endpoint is an id of your choice that no other connection
@@ -827,9 +827,9 @@ VMB_API int vmb_guest_save(struct vmb_guest *g, uint32_t format, void *buf, size
  * as ever, or close or release it. Without that flag close what had been opened and was not closed (vmb_guest_open: VMB_ESTATE): its open had
  * failed, its ring was bad, or it is rescinded. Waits begin anew. An error changes nothing; its meaning is as for vmb_host_restore.
  * VMB_RESTORE_ANEW: the host has a new connection to give, as after hibernation. Nothing of the old one is left but the handles of primary
- * channels that were not rescinded or released. vmb_guest_connect asks for the version of before and no other; a channel offered for the same
- * device gets its old handle back (EV_OFFER with VMB_EVF_RESTORED: open it as a new one), whatever its id is now; EV_RESCINDED comes for
- * the others before EV_OFFERS_DONE. VMB_ESTATE: it was not connected when it was saved. */
+ * channels, but sockets, that were not rescinded or released. vmb_guest_connect asks for the version of before and no other; a channel
+ * offered for the same device gets its old handle back (EV_OFFER with VMB_EVF_RESTORED: open it as a new one), whatever its id is now;
+ * EV_RESCINDED comes for the others before EV_OFFERS_DONE. VMB_ESTATE: it was not connected when it was saved. */
 VMB_API int vmb_guest_restore(struct vmb_guest *g, const void *buf, size_t bytes, uint32_t flags);
 #define VMB_RESTORE_ANEW 0x1u
 

@@ -87,9 +87,10 @@
 #define VMBI_GC_RESERVED 0x8000u   /* this open is that of a reserved channel */
 #define VMBI_GC_KEPT 0x10000u      /* its connection is over, and it is open all the same */
 #define VMBI_GC_CLOSE_OUT 0x20000u /* CLOSE_RESERVED is not answered */
-#define VMBI_GC_AWAY 0x40000u      /* with OBJECT, after a restore: its owner has not come with the memory yet */
-#define VMBI_GC_UNTOLD 0x80000u    /* EV_OFFER is told once more, after a restore */
-#define VMBI_GC_LOST 0x100000u     /* its owner knows it from before a sleep, this host has not offered it yet: no id */
+#define VMBI_GC_UNPROVEN 0x40000u  /* kept, and its connection may be there still */
+#define VMBI_GC_AWAY 0x80000u      /* with OBJECT, after a restore: its owner has not come with the memory yet */
+#define VMBI_GC_UNTOLD 0x100000u   /* EV_OFFER is told once more, after a restore */
+#define VMBI_GC_LOST 0x200000u     /* its owner knows it from before a sleep, this host has not offered it yet: no id */
 
 /* Events not given out yet, in the order in which one object gives them. */
 #define VMBI_GE_OFFER 0x1u
@@ -472,8 +473,10 @@ void vmbi_guest_gpadls_rescinded(struct vmb_guest *g, struct vmbi_gc *c);
 void vmbi_guest_gpadls_released(struct vmb_guest *g, struct vmbi_gc *c);
 /* And then, once, take all of its lists down but the ring's. */
 void vmbi_guest_gpadls_down(struct vmb_guest *g, struct vmbi_gc *c);
-/* The connection is over and the channel stays: nothing that is not answered will be. */
-void vmbi_guest_gpadls_kept(struct vmb_guest *g, struct vmbi_gc *c);
+/* The connection is over and the channel stays: nothing that is not answered will be. alive: those that are lists stay so. */
+void vmbi_guest_gpadls_kept(struct vmb_guest *g, struct vmbi_gc *c, int alive);
+/* Has it lists whose owners were told to keep the memory? */
+int vmbi_guest_gpadls_leaked(const struct vmb_guest *g, const struct vmbi_gc *c);
 /* The host has been told that we forget the channel: so it has forgotten its lists. */
 void vmbi_guest_gpadls_forget(struct vmb_guest *g, struct vmbi_gc *c);
 /* The last event of a list was given out. */

@@ -48,7 +48,25 @@ static void guest_connect_none(struct vmb_guest *g)
 	vmbi_guest_requests_end(g);
 	for (uint32_t i = 1; g->kept && i <= g->slots_used; i++)
 		if (g->channels[i].flags & VMBI_GC_KEPT)
-			vmbi_guest_gpadls_kept(g, &g->channels[i]);
+			vmbi_guest_gpadls_kept(g, &g->channels[i], 1);
+}
+
+/* Of what outlives connections: is it known that this one is over, or that those before are? 1: lists of such a channel have leaked. The host
+ * still has them. control-plane.md 10.5 */
+static int guest_connect_kept(struct vmb_guest *g, int unproven)
+{
+	int leaks = 0;
+
+	for (uint32_t i = 1; g->kept && i <= g->slots_used; i++) {
+		struct vmbi_gc *c = &g->channels[i];
+
+		if (!(c->flags & VMBI_GC_KEPT))
+			continue;
+		c->flags &= ~VMBI_GC_UNPROVEN;
+		c->flags |= unproven ? VMBI_GC_UNPROVEN : 0;
+		leaks |= vmbi_guest_gpadls_leaked(g, c);
+	}
+	return leaks;
 }
 
 /* ---- contact */
@@ -165,7 +183,7 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
 	VMBI_STORE32_RELAXED(&g->unloadable, g->connection | VMBI_GUEST_UNLOADABLE);
 	VMBI_STORE32_RELAXED(&g->by_page, g->version < VMB_V2_4);
 	VMBI_STORE32_RELEASE(&g->scan, 1); /* flag 0 is the interrupt page's */
-	if (g->owed) { /* the contact has ended whatever was before. control-plane.md 7.2 step 7, gpadl.md 7.9 */
+	if (!guest_connect_kept(g, 0) && g->owed) { /* the contact has ended whatever was before. control-plane.md 7.2 step 7, gpadl.md 7.9 */
 		g->owed = 0;
 		g->disconnect_status = 0;
 		vmbi_guest_connection_mark(g, VMBI_GE_DISCONNECTED);
@@ -180,6 +198,8 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
 void vmbi_guest_on_all_offers(struct vmb_guest *g)
 {
 	vmbi_guest_become(g, VMB_BUS_RUNNING);
+	if (g->send == VMBI_MSG_REQUEST_OFFERS) /* should it be waiting to be repeated */
+		g->send = 0;
 	vmbi_guest_lose(g);
 	g->offers_status = 0;
 	vmbi_guest_connection_mark(g, VMBI_GE_OFFERS_DONE);
@@ -215,8 +235,9 @@ int vmb_guest_connect(struct vmb_guest *g)
 static void guest_connect_ended(struct vmb_guest *g, int32_t status)
 {
 	guest_connect_none(g);
-	if (status)
-		g->owed = 1;
+	if (guest_connect_kept(g, status != 0) && !status)
+		status = VMB_ELEAK;
+	g->owed = status != 0;
 	g->disconnect_status = status;
 	vmbi_guest_connection_mark(g, VMBI_GE_DISCONNECTED);
 }

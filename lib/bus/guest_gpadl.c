@@ -248,6 +248,10 @@ void vmbi_guest_gpadl_down(struct vmb_guest *g, struct vmbi_gg *d)
 		guest_gpadl_settle(g, d); /* it was off the memory before it said RESCIND. gpadl.md 7.7 */
 	else if (d->state == VMBI_GG_ALIVE)
 		guest_gpadl_become(g, d, VMBI_GG_TEARDOWN);
+	else if (d->state == VMBI_GG_BURNT && !(d->flags & VMBI_GG_FINAL) && g->channels[d->channel].flags & VMBI_GC_UNPROVEN)
+		vmbi_guest_gpadl_leak(g, d);
+	else if (d->state == VMBI_GG_BURNT && !(d->flags & VMBI_GG_FINAL))
+		guest_gpadl_settle(g, d); /* a contact since has ended all */
 }
 
 /* ---- messages in */
@@ -339,18 +343,30 @@ void vmbi_guest_gpadls_rescinded(struct vmb_guest *g, struct vmbi_gc *c)
 	}
 }
 
-void vmbi_guest_gpadls_kept(struct vmb_guest *g, struct vmbi_gc *c)
+void vmbi_guest_gpadls_kept(struct vmb_guest *g, struct vmbi_gc *c, int alive)
 {
 	for (uint32_t k = c->gpadls, next; k; k = next) {
 		struct vmbi_gg *d = &g->gpadls[k];
+		int known;
 
 		next = d->next;
-		if (d->state == VMBI_GG_ALIVE || d->state == VMBI_GG_SETTLED || d->state == VMBI_GG_BURNT)
+		if ((alive && d->state == VMBI_GG_ALIVE) || d->state == VMBI_GG_SETTLED || d->state == VMBI_GG_BURNT)
 			continue;
+		known = d->state == VMBI_GG_ALIVE && !(d->flags & (VMBI_GG_RING | VMBI_GG_ASKED));
 		guest_gpadl_become(g, d, VMBI_GG_BURNT);
+		if (known) /* its owner thinks that it lives, and hears when it asks for it */
+			continue;
 		guest_gpadl_refused(g, d, VMB_ERESCINDED, 0);
 		vmbi_guest_gpadl_leak(g, d);
 	}
+}
+
+int vmbi_guest_gpadls_leaked(const struct vmb_guest *g, const struct vmbi_gc *c)
+{
+	for (uint32_t k = c->gpadls; k; k = g->gpadls[k].next)
+		if (g->gpadls[k].flags & VMBI_GG_FINAL && g->gpadls[k].state != VMBI_GG_SETTLED)
+			return 1;
+	return 0;
 }
 
 void vmbi_guest_gpadls_released(struct vmb_guest *g, struct vmbi_gc *c)

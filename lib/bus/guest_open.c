@@ -303,6 +303,14 @@ void vmbi_guest_abandon(struct vmb_guest *g, struct vmbi_gc *c)
 	guest_open_stop(g, c);
 }
 
+/* UNLOAD has not been said yet: when the host closes this reserved channel, it keeps the lists of it as of any other. control-plane.md 10.5 */
+static void guest_open_unkeep(struct vmb_guest *g, struct vmbi_gc *c)
+{
+	c->flags &= ~VMBI_GC_KEPT;
+	g->kept--;
+	vmbi_guest_abandon(g, c);
+}
+
 void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c)
 {
 	uint32_t slot = vmbi_gc_slot(g, c);
@@ -322,6 +330,8 @@ void vmbi_guest_give_back(struct vmb_guest *g, struct vmbi_gc *c)
 	vmbi_gc_become(g, c, VMBI_GC_CLOSING);
 	if (!vmbi_gate_close(&c->gate))
 		vmbi_fifo_append(&g->draining, g->drain_links, slot);
+	if (c->flags & VMBI_GC_KEPT && g->state == VMB_BUS_LEAVING)
+		guest_open_unkeep(g, c);
 	vmbi_guest_channel_step(g, c);
 }
 
@@ -610,6 +620,8 @@ int vmbi_guest_on_reserved_closed(struct vmb_guest *g, const uint8_t *msg)
 	if (c->flags & VMBI_GC_KEPT) {
 		vmbi_gc_flag(g, c, VMBI_GC_RESCINDED);
 		vmbi_guest_map_set(g, g->ids, id, 0); /* it may be offered at once */
+		if (c->flags & VMBI_GC_UNPROVEN) /* the lists are where the connection is */
+			vmbi_guest_gpadls_kept(g, c, 0);
 		vmbi_guest_gpadls_rescinded(g, c);
 		vmbi_guest_abandon(g, c);
 	}

@@ -5,16 +5,18 @@
  */
 #include "guest.h"
 
-/* ---- other monitor pages, pause, resume: one at a time */
+/* ---- other monitor pages, pause, resume: one at a time, until its event was given out */
 
 /* 0: this may be asked now. */
 static int guest_request_may(const struct vmb_guest *g, uint32_t feature)
 {
+	uint32_t untold = g->marks[VMBI_GUEST_NODE_CONNECTION(g)] & (VMBI_GE_MONITOR | VMBI_GE_PAUSED);
+
 	if (g->state != VMB_BUS_CONNECTED && g->state != VMB_BUS_RUNNING)
 		return VMB_ESTATE;
 	if (!(g->features & feature))
 		return VMB_EVERSION;
-	return g->send || g->asking || g->paused ? VMB_ESTATE : 0;
+	return g->send || g->asking || g->paused || untold ? VMB_ESTATE : 0;
 }
 
 static int guest_request_uses_monitor(const struct vmb_guest *g)

@@ -195,7 +195,7 @@ static int gr_channel_flags_ok(const struct vmb_guest *g, const struct vmbi_gc *
 		return 0;
 	if (f & VMBI_GC_RESERVED && !(f & VMBI_GC_KEPT) && g->version < VMB_V4_0)
 		return 0;
-	if (f & VMBI_GC_KEPT && !(f & VMBI_GC_RESERVED))
+	if ((f & VMBI_GC_KEPT && !(f & VMBI_GC_RESERVED)) || (f & VMBI_GC_UNPROVEN && !(f & VMBI_GC_KEPT)))
 		return 0;
 	/* Without a connection only reserved channels that outlived one are there. */
 	return f & VMBI_GC_KEPT || g->state == VMB_BUS_CONNECTED || g->state == VMB_BUS_RUNNING || g->state == VMB_BUS_LEAVING;

@@ -563,8 +563,13 @@ void vmbi_monitor_disconnect(struct vmb_host *h, struct vmbi_hc *c);
 
 void vmbi_reserved_open(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *msg);
 void vmbi_reserved_close(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *msg);
+/* Its lists go with it and the answer to CLOSE_RESERVED is all that the guest hears: that waits for those who hold one. Until then it is
+ * CLOSING, served or not, and its ring in use. */
+int vmbi_reserved_lingers(struct vmb_host *h, const struct vmbi_hc *c);
 /* The device has let go of a reserved channel that the guest closed. */
 void vmbi_reserved_closed(struct vmb_host *h, struct vmbi_hc *c);
+/* Nobody holds one any more. */
+void vmbi_reserved_lingered(struct vmb_host *h, struct vmbi_hc *c);
 /* Closed, or refused. Where this connection was never told of the channel, it is now as good as new. */
 void vmbi_reserved_end(struct vmb_host *h, struct vmbi_hc *c);
 /* It is open no more. */

@@ -65,6 +65,9 @@ void vmbi_host_end_open(struct vmb_host *h, struct vmbi_hc *c, uint32_t state)
 		}
 		if (c->dev != VMBI_DEV_NONE) /* asked whether it can go on after a restore */
 			open_withdraw(h, c);
+		if (c->state != VMBI_HC_CLOSING)
+			vmbi_host_gpadl_unuse(h, c->open.ring_ref);
+	} else if (state == VMBI_HC_CLOSING && !vmbi_hc_is_served(c)) {
 		vmbi_host_gpadl_unuse(h, c->open.ring_ref);
 	}
 }
@@ -185,9 +188,13 @@ void vmbi_host_close_message(struct vmb_host *h, struct vmbi_hc *c)
 
 void vmbi_host_begin_close(struct vmb_host *h, struct vmbi_hc *c)
 {
+	int lingers = vmbi_reserved_lingers(h, c);
+
 	c->closes++;
-	vmbi_hc_become(h, c, vmbi_hc_is_served(c) ? VMBI_HC_CLOSING : VMBI_HC_CLOSED);
+	vmbi_hc_become(h, c, vmbi_hc_is_served(c) || lingers ? VMBI_HC_CLOSING : VMBI_HC_CLOSED);
 	vmbi_host_end_open(h, c, VMBI_HC_OPEN);
+	if (lingers)
+		vmbi_host_gpadl_ask(h, c);
 	if (c->state == VMBI_HC_CLOSED)
 		vmbi_host_closed(h, c);
 }

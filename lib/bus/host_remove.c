@@ -85,6 +85,8 @@ static void remove_step(struct vmb_host *h, struct vmbi_hc *c)
 {
 	if (c->state == VMBI_HC_REVOKED)
 		remove_rescind(h, c);
+	else if (c->state == VMBI_HC_CLOSING && !vmbi_hc_is_served(c) && !c->holds)
+		vmbi_reserved_lingered(h, c);
 	else if (c->removed)
 		remove_finish(h, c);
 	else if (c->renewing && vmbi_host_is_drained(h, c)) /* the guest has let go before the device */

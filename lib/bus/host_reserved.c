@@ -43,6 +43,11 @@ void vmbi_reserved_close(struct vmb_host *h, struct vmbi_hc *c, const uint8_t *m
 	vmbi_host_begin_close(h, c);
 }
 
+int vmbi_reserved_lingers(struct vmb_host *h, const struct vmbi_hc *c)
+{
+	return c->kept && c->holds && !vmbi_hc_is_told(h, c) && !c->removed;
+}
+
 void vmbi_reserved_end(struct vmb_host *h, struct vmbi_hc *c)
 {
 	vmbi_reserved_drop(h, c);
@@ -59,6 +64,13 @@ void vmbi_reserved_closed(struct vmb_host *h, struct vmbi_hc *c)
 	vmbi_put32(msg + VMBI_AT(CLOSE_RESERVED_RESPONSE, channel_id), c->id);
 	vmbi_hq_direct(h, c->open.result_vp, c->open.result_sint, msg, sizeof msg);
 	vmbi_reserved_end(h, c);
+}
+
+void vmbi_reserved_lingered(struct vmb_host *h, struct vmbi_hc *c)
+{
+	vmbi_hc_become(h, c, VMBI_HC_CLOSED);
+	vmbi_host_gpadl_unuse(h, c->open.ring_ref);
+	vmbi_reserved_closed(h, c);
 }
 
 void vmbi_reserved_drop(struct vmb_host *h, struct vmbi_hc *c)

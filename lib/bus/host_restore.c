@@ -220,7 +220,7 @@ static int hr_list(struct host_restore *l)
 	const uint8_t *words;
 	struct vmbi_hc *c = l->c;
 	uint32_t ref;
-	int r;
+	int r, over;
 
 	vmbi_hs_list(&l->b, &list);
 	if (l->b.failed || list.s.kept > (l->b.end - l->b.at) / 8)
@@ -235,7 +235,9 @@ static int hr_list(struct host_restore *l)
 	l->last_list = list.s.id;
 	if (!c)
 		return 0;
-	r = vmbi_gpadls_load(l->h->store, c->slot, &list.s, words, c->max_gpadls, c->max_gpadl_pages, &ref);
+	/* What is on its way out may be another device's: the limits of the one that is offered now are not for it. */
+	over = l->state == VMBI_HS_REVOKED || l->state == VMBI_HS_LEFT;
+	r = vmbi_gpadls_load(l->h->store, c->slot, &list.s, words, over ? 0 : c->max_gpadls, over ? 0 : c->max_gpadl_pages, &ref);
 	if (r)
 		return r;
 	l->h->gpadl[ref].slot = c->slot;

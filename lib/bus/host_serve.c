@@ -33,6 +33,10 @@ static void serve_finish(struct vmb_host *h, struct vmbi_hc *c)
 	vmbi_he_channel(h, c, VMBI_HE_CLOSED);
 	if (c->state == VMBI_HC_OPEN)
 		return; /* for the guest it is open still */
+	if (c->state == VMBI_HC_CLOSING && vmbi_reserved_lingers(h, c)) {
+		vmbi_host_gpadl_ask(h, c);
+		return;
+	}
 	vmbi_host_gpadl_unuse(h, ring);
 	if (c->state == VMBI_HC_CLOSING) {
 		vmbi_hc_become(h, c, VMBI_HC_CLOSED);

@@ -121,3 +121,41 @@ Test(found, monitor_ids_without_pages)
 	both_close(1);
 	both_end();
 }
+
+/* A device is gone, its guest has not read that, and another one is offered in its place: the limits of the new one are not for the old one's. */
+Test(found, lists_of_a_removed_device)
+{
+	struct vmb_offer o = { .size = sizeof o, .class_id = { { 0xc0 } }, .instance = { { 1 } }, .user = 1, .max_gpadl_pages = 1 };
+	struct vmb_storage need;
+	uint32_t gpadl;
+	size_t bytes;
+
+	both_config();
+	both_init();
+	both_offer(1, 0);
+	both_connect();
+	cr_assert_eq(vmb_guest_gpadl_create(both.g, both.ch[1].guest, &(struct vmb_list){ (uint64_t[]){ VMB_RANGE(8192, 0), 3, 4 }, 3, 1 }, &gpadl),
+		     0);
+	both_run();
+	both_guest(VMB_EV_GPADL, 0);
+	both.hold = 1;
+	cr_assert_eq(vmb_host_remove(both.h, both.ch[1].host), 0);
+	both_run();
+	cr_assert_eq(vmb_host_save(both.h, 0, blob, sizeof blob, &bytes), 0);
+	free(both.hmem);
+	cr_assert_eq(vmb_host_storage(&both.hcfg, &need), 0);
+	both.hmem = aligned_alloc(64, need.bytes);
+	cr_assert_eq(vmb_host_init(both.hmem, need.bytes, &both.hcfg, &both.h), 0);
+	cr_assert_eq(vmb_host_offer(both.h, &o, &both.ch[1].host), 0);
+	cr_assert_eq(vmb_host_restore(both.h, blob, bytes), 0);
+	cr_assert_eq(both_info(1).gpadls, 1);
+	both.hold = 0;
+	both_run();
+	both_guest(VMB_EV_RESCINDED, 0);
+	cr_assert_eq(vmb_guest_release(both.g, both.ch[1].guest), 0);
+	both_run();
+	both_guest(VMB_EV_GPADL_DOWN, 0);
+	both_guest(VMB_EV_GONE, 0);
+	both.ch[1].guest = both_guest(VMB_EV_OFFER, 0)->ch; /* the new one */
+	cr_assert_eq(both_info(1).gpadls, 0);
+}

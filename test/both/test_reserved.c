@@ -66,6 +66,113 @@ Test(reserved, outlives_its_connection)
 	both_close(0);
 }
 
+/* While UNLOAD waits for other channels the host still keeps the lists of a channel that is closed: it must let go of the ring first. */
+Test(reserved, is_closed_before_unload)
+{
+	start(2);
+	both_open(0, &reserved);
+	cr_assert_eq(vmb_guest_disconnect(both.g), 0);
+	both_run();
+	cr_assert_eq(both_guest(VMB_EV_RESCINDED, 0)->ch, both.ch[1].guest);
+	cr_assert_eq(vmb_guest_close(both.g, both.ch[0].guest), 0);
+	both_give_back(0);
+	cr_assert_eq(both_guest(VMB_EV_RESCINDED, 0)->ch, both.ch[0].guest);
+	both_guest(VMB_EV_CLOSED, 0);
+	cr_assert_eq(both_info(1).gpadls, 0);
+	cr_assert_eq(vmb_guest_release(both.g, both.ch[1].guest), 0);
+	both_run();
+	both_guest(VMB_EV_GONE, 0);
+	cr_assert_eq(both_info(0).state, VMB_BUS_LEAVING); /* for the other */
+	cr_assert_eq(vmb_guest_release(both.g, both.ch[0].guest), 0);
+	both_run();
+	both_guest(VMB_EV_GONE, 0);
+	both_guest(VMB_EV_DISCONNECTED, 0);
+	both_host(VMB_EV_DISCONNECTED, 0);
+	both_connect();
+	both_open(0, NULL);
+	both_talk(0);
+	both_close(0);
+}
+
+/* Its lists go with it, and nobody says so: whoever closes it hears of that when the device holds none any more, be it open there or not. */
+static uint32_t is_held(int detached)
+{
+	uint64_t words[3];
+	struct vmb_list list;
+	uint32_t gpadl;
+
+	start(2);
+	cr_assert_eq(vmb_guest_gpadl_create(both.g, both.ch[0].guest, &(struct vmb_list){ (uint64_t[]){ 4096, 3 }, 2, 1 }, &gpadl), 0);
+	both_run();
+	both_guest(VMB_EV_GPADL, 0);
+	both_open(0, &reserved);
+	cr_assert_eq(vmb_host_gpadl_hold(both.h, both.ch[0].host, gpadl, words, 3, &list), 0);
+	cr_assert_eq(vmb_guest_release(both.g, both.ch[1].guest), 0);
+	cr_assert_eq(vmb_guest_disconnect(both.g), 0);
+	both_run();
+	both_forget();
+	if (detached) {
+		cr_assert_eq(vmb_host_detach(both.h, both.ch[0].host), 0);
+		both_run();
+		both_host(VMB_EV_CLOSED, 0);
+		cr_assert_eq(vmb_guest_close(both.g, both.ch[0].guest), 0);
+		both_run();
+	} else {
+		cr_assert_eq(vmb_guest_close(both.g, both.ch[0].guest), 0);
+		both_run();
+		both_host(VMB_EV_CLOSE, 0);
+		cr_assert_eq(vmb_host_detach(both.h, both.ch[0].host), 0);
+		both_run();
+	}
+	both_host(VMB_EV_GPADL_DOWN, 0);
+	if (!detached)
+		both_host(VMB_EV_CLOSED, 0);
+	both_quiet();
+	cr_assert_eq(both_info(1).gpadls, 2);
+	return gpadl;
+}
+
+static void was_held(void)
+{
+	both_guest(VMB_EV_RESCINDED, 0);
+	both_guest(VMB_EV_CLOSED, 0);
+	cr_assert_eq(vmb_guest_release(both.g, both.ch[0].guest), 0);
+	both_run();
+	both_guest(VMB_EV_GPADL_DOWN, 0);
+	both_guest(VMB_EV_GONE, 0);
+	cr_assert_eq(both_info(1).gpadls, 0);
+	both_connect();
+	both_open(0, NULL);
+	both_talk(0);
+	both_close(0);
+}
+
+Test(reserved, closes_when_its_lists_are_free)
+{
+	for (int detached = 0; detached < 2; detached++) {
+		uint32_t gpadl = is_held(detached);
+
+		cr_assert_eq(vmb_host_gpadl_release(both.h, both.ch[0].host, gpadl), 0);
+		both_run();
+		was_held();
+	}
+}
+
+/* Or when the machine is reset. */
+Test(reserved, is_reset_while_a_list_is_held)
+{
+	for (int detached = 0; detached < 2; detached++) {
+		uint32_t gpadl = is_held(detached);
+
+		cr_assert_eq(vmb_host_reset(both.h), 0);
+		both_quiet();
+		cr_assert_eq(vmb_host_gpadl_release(both.h, both.ch[0].host, gpadl), 0);
+		both_run();
+		both_host(VMB_EV_RESET, 0);
+		cr_assert_eq(both_info(1).gpadls, 0);
+	}
+}
+
 Test(reserved, goes_on_through_the_next_connection)
 {
 	vmb_handle kept;
@@ -156,13 +263,46 @@ Test(reserved, what_is_not_answered_at_the_end_of_the_connection_never_is)
 	both_run();
 	both_host(VMB_EV_DISCONNECTED, 0);
 	cr_assert_eq(both_guest(VMB_EV_GPADL, VMB_ELEAK)->gpadl, gpadl);
-	both_guest(VMB_EV_DISCONNECTED, 0);
+	both_guest(VMB_EV_DISCONNECTED, VMB_ELEAK); /* the channel keeps it */
 	cr_assert_eq(vmb_guest_release(both.g, both.ch[0].guest), 0);
 	both_give_back(0);
 	both_guest(VMB_EV_CLOSED, 0);
 	both_guest(VMB_EV_GONE, 0);
 	both_quiet();
 	cr_assert_eq(vmb_guest_end(both.g), 0);
+}
+
+/* A host that could not be told of the end keeps the lists of a channel that is closed, and hears nothing of them before the next contact. */
+Test(reserved, closed_after_an_end_that_could_not_be_told)
+{
+	uint64_t words[2] = { VMB_RANGE(4096, 0), 3 };
+	uint32_t gpadl;
+
+	start(1);
+	cr_assert_eq(vmb_guest_gpadl_create(both.g, both.ch[0].guest, &(struct vmb_list){ words, 2, 1 }, &gpadl), 0);
+	both_run();
+	both_guest(VMB_EV_GPADL, 0);
+	both_open(0, &reserved);
+	both.post_status = VMB_HV_INVALID_PARAMETER;
+	cr_assert_eq(vmb_guest_disconnect(both.g), 0);
+	both_run();
+	both_guest(VMB_EV_DISCONNECTED, VMB_EPLATFORM);
+	both.post_status = 0;
+	cr_assert_eq(vmb_guest_close(both.g, both.ch[0].guest), 0);
+	both_give_back(0);
+	both_guest(VMB_EV_RESCINDED, 0);
+	both_guest(VMB_EV_CLOSED, VMB_ELEAK);
+	cr_assert_eq(vmb_guest_release(both.g, both.ch[0].guest), 0);
+	both_run();
+	cr_assert_eq(both_guest(VMB_EV_GPADL_DOWN, VMB_ELEAK)->gpadl, gpadl);
+	both_guest(VMB_EV_GONE, 0);
+	cr_assert_eq(both_info(1).gpadls, 2);
+	cr_assert_eq(vmb_guest_connect(both.g), 0);
+	both_run();
+	both_host(VMB_EV_DISCONNECTED, 0);
+	both_host(VMB_EV_CONNECTED, 0);
+	both_guest(VMB_EV_DISCONNECTED, 0); /* now it is free */
+	cr_assert_eq(both_info(1).gpadls, 0);
 }
 
 Test(reserved, an_answer_that_does_not_come_leaks_the_ring)

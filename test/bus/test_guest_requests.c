@@ -98,6 +98,8 @@ Test(guest_requests, one_at_a_time_and_only_on_a_connection)
 	bench_poll(b);
 	bench_quiet(b);
 	say(b, MODIFY_CONNECTION_RESPONSE, "connection_state", 0);
+	cr_assert_eq(vmb_guest_monitor(b->g, gpa, page), VMB_ESTATE); /* each request has an event of its own */
+	cr_assert_eq(vmb_guest_pause(b->g), VMB_ESTATE);
 	bench_poll(b);
 	(void)bench_expect(b, VMB_EV_MONITOR, 0);
 	cr_assert_eq(bench_info(b).monitor_gpa[1], gpa[1]);
@@ -237,6 +239,28 @@ Test(guest_requests, an_answer_before_the_message_is_repeated)
 	(void)bench_expect(b, VMB_EV_PAUSED, 0);
 	cr_assert_eq(bench_sent(b, PAUSE), 0);
 	cr_assert_eq(bench_info(b).paused, 1);
+	bench_free(b);
+}
+
+/* The same of the offers: a repetition would be an error, and its failure no reason to say that there are none. control-plane.md 8.5 */
+Test(guest_requests, all_is_offered_before_the_message_is_repeated)
+{
+	struct bench *b = bench_new();
+	uint8_t msg[VMB_MESSAGE_MAX];
+	int len = vmb_message_init(msg, sizeof msg, VERSION_RESPONSE, VMB_V6_0, 0);
+
+	b->off = 1;
+	b->now = 1;
+	bench_init(b);
+	cr_assert_eq(vmb_guest_connect(b->g), 0);
+	cr_assert_eq(vmb_message_set(msg, (uint32_t)len, VMB_V6_0, 0, "version_supported", 1), 0);
+	cr_assert_eq(vmb_message_set(msg, (uint32_t)len, VMB_V6_0, 0, "selected", 4), 0);
+	next_post_fails(b, VMB_HV_TIMEOUT);
+	cr_assert_eq(vmb_guest_message(b->g, msg, (uint32_t)len), 0);
+	say(b, ALL_OFFERS, NULL, 0);
+	again(b);
+	(void)bench_until(b, VMB_EV_OFFERS_DONE);
+	cr_assert_eq(bench_sent(b, REQUEST_OFFERS), 0);
 	bench_free(b);
 }
 
