@@ -294,8 +294,9 @@ static int guest_connect_leave(struct vmb_guest *g)
 	}
 	if (g->state != VMB_BUS_CONNECTED && g->state != VMB_BUS_RUNNING)
 		return VMB_ESTATE;
+	/* Nor that an earlier connection is over: of this one it would be untrue, and its own end says the same. */
 	vmbi_guest_unmark(g, VMBI_GUEST_NODE_CONNECTION(g),
-			  VMBI_GE_CONNECTED | VMBI_GE_OFFERS_DONE | VMBI_GE_MONITOR | VMBI_GE_PAUSED);
+			  VMBI_GE_CONNECTED | VMBI_GE_OFFERS_DONE | VMBI_GE_MONITOR | VMBI_GE_PAUSED | VMBI_GE_DISCONNECTED);
 	g->send = 0; /* what was to be asked has lost its sense */
 	g->asking = 0;
 	vmbi_guest_clock(g, 0);

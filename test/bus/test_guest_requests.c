@@ -27,12 +27,21 @@ static void say(struct bench *b, uint32_t type, const char *field, uint64_t valu
 	cr_assert_eq(vmb_guest_message(b->g, msg, (uint32_t)len), 0);
 }
 
+static void accept(struct bench *b, uint32_t features)
+{
+	uint8_t msg[VMB_MESSAGE_MAX];
+	int len = vmb_message_init(msg, sizeof msg, VERSION_RESPONSE, VMB_V6_0, 0);
+
+	cr_assert_eq(vmb_message_set(msg, (uint32_t)len, VMB_V6_0, 0, "version_supported", 1), 0);
+	cr_assert_eq(vmb_message_set(msg, (uint32_t)len, VMB_V6_0, 0, "selected", 4), 0);
+	cr_assert_eq(vmb_message_set(msg, (uint32_t)len, VMB_V6_0, 0, "supported_features", features), 0);
+	cr_assert_eq(vmb_guest_message(b->g, msg, (uint32_t)len), 0);
+}
+
 /* A connection with these features, offers done. The test is the host. */
 static struct bench *connected(uint32_t features)
 {
 	struct bench *b = bench_new();
-	uint8_t msg[VMB_MESSAGE_MAX];
-	int len = vmb_message_init(msg, sizeof msg, VERSION_RESPONSE, VMB_V6_0, 0);
 
 	b->off = 1;
 	b->now = 1;
@@ -40,10 +49,7 @@ static struct bench *connected(uint32_t features)
 	b->cfg.reply_ms = REPLY_MS;
 	bench_init(b);
 	cr_assert_eq(vmb_guest_connect(b->g), 0);
-	cr_assert_eq(vmb_message_set(msg, (uint32_t)len, VMB_V6_0, 0, "version_supported", 1), 0);
-	cr_assert_eq(vmb_message_set(msg, (uint32_t)len, VMB_V6_0, 0, "selected", 4), 0);
-	cr_assert_eq(vmb_message_set(msg, (uint32_t)len, VMB_V6_0, 0, "supported_features", features), 0);
-	cr_assert_eq(vmb_guest_message(b->g, msg, (uint32_t)len), 0);
+	accept(b, features);
 	say(b, ALL_OFFERS, NULL, 0);
 	bench_poll(b);
 	(void)bench_until(b, VMB_EV_OFFERS_DONE);
@@ -246,21 +252,38 @@ Test(guest_requests, an_answer_before_the_message_is_repeated)
 Test(guest_requests, all_is_offered_before_the_message_is_repeated)
 {
 	struct bench *b = bench_new();
-	uint8_t msg[VMB_MESSAGE_MAX];
-	int len = vmb_message_init(msg, sizeof msg, VERSION_RESPONSE, VMB_V6_0, 0);
 
 	b->off = 1;
 	b->now = 1;
 	bench_init(b);
 	cr_assert_eq(vmb_guest_connect(b->g), 0);
-	cr_assert_eq(vmb_message_set(msg, (uint32_t)len, VMB_V6_0, 0, "version_supported", 1), 0);
-	cr_assert_eq(vmb_message_set(msg, (uint32_t)len, VMB_V6_0, 0, "selected", 4), 0);
 	next_post_fails(b, VMB_HV_TIMEOUT);
-	cr_assert_eq(vmb_guest_message(b->g, msg, (uint32_t)len), 0);
+	accept(b, 0);
 	say(b, ALL_OFFERS, NULL, 0);
 	again(b);
 	(void)bench_until(b, VMB_EV_OFFERS_DONE);
 	cr_assert_eq(bench_sent(b, REQUEST_OFFERS), 0);
+	bench_free(b);
+}
+
+/* The next contact ends what could not be ended. Who leaves again before it was told so hears of the end of all, when that has come. */
+Test(guest_requests, the_end_of_an_earlier_connection_is_not_that_of_this_one)
+{
+	struct bench *b = connected(0);
+
+	next_post_fails(b, VMB_HV_INVALID_PARAMETER);
+	cr_assert_eq(vmb_guest_disconnect(b->g), 0);
+	bench_poll(b);
+	(void)bench_expect(b, VMB_EV_DISCONNECTED, VMB_EPLATFORM);
+	cr_assert_eq(vmb_guest_connect(b->g), 0);
+	accept(b, 0);
+	cr_assert_eq(vmb_guest_disconnect(b->g), 0);
+	bench_poll(b);
+	bench_quiet(b);
+	say(b, UNLOAD_COMPLETE, NULL, 0);
+	bench_poll(b);
+	(void)bench_expect(b, VMB_EV_DISCONNECTED, 0);
+	bench_quiet(b);
 	bench_free(b);
 }
 
