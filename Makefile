@@ -216,12 +216,16 @@ test-qemu-host: $(BARE_GUEST) $(KVM_PROGRAMS) ## that payload on QEMU 10's VMBus
 deps: ## print the Debian packages that the tests need; install what is missing, as root and without NO_INSTALL=1
 	@scripts/deps
 
+# Behind CFLAGS for test code: -O0 where all is built for a single run, and compiling it is the longer part. Not for what walks schedules or states.
+TEST_CFLAGS :=
+WALKING := border interleave matrix order states threads
+
 # A library built differently for one area of tests: test/<area>/lib.flags holds the flags, for example -DVMB_CHECKED or a port of env.h.
 AREAS := $(patsubst test/%/,%,$(sort $(dir $(TEST_SOURCES) $(THREAD_SOURCES))))
 area_library = $(if $(wildcard test/$(1)/lib.flags),$(BUILD)/variant/$(1)/libvmbus.a,$(STATIC))
 define area
 $(patsubst %.c,$(BUILD)/%,$(filter test/$(1)/%,$(TEST_SOURCES) $(THREAD_SOURCES))): $(call area_library,$(1))
-$(BUILD)/obj/test/$(1)/%.o: PART_CFLAGS = $(PROGRAM_CFLAGS) $(shell cat test/$(1)/lib.flags 2>/dev/null)
+$(BUILD)/obj/test/$(1)/%.o: PART_CFLAGS = $(PROGRAM_CFLAGS) $(shell cat test/$(1)/lib.flags 2>/dev/null) $(if $(filter $(1),$(WALKING)),,$(TEST_CFLAGS))
 endef
 $(foreach name,$(AREAS),$(eval $(call area,$(name))))
 
@@ -268,20 +272,27 @@ test-interleave: $(BUILD)/test/interleave/test_interleave ## open, close, lists,
 test-mutation: ## break one rule of lib/ at a time: a named test must turn red
 	@scripts/mutate $(BUILD)/mutation test/mutations/*.mut
 
-# Built by clang, for its source coverage; see scripts/coverage. Without test/border, whose walks take minutes with counters in every branch.
+# Built by clang, for its source coverage, and with the sanitizers, so that one build and one run are enough for both; see scripts/coverage. Without
+# test/border, whose walks take minutes with counters in every branch.
 .PHONY: coverage coverage-programs
 COVERED := $(BUILD)/covered
 COVERED_PROGRAMS := $(filter-out $(BUILD)/test/border/%,$(TESTS)) $(THREAD_TESTS) $(EXAMPLES)
 coverage: ## lines and branches of lib/ that the suite reaches without the fuzzers, and which it does not reach
-	@$(MAKE) BUILD=$(COVERED) CC=$(CLANG) WERROR= CFLAGS='-O1 -fprofile-instr-generate -fcoverage-mapping -fprofile-update=atomic' coverage-programs
-	@scripts/coverage $(COVERED) $(patsubst $(BUILD)/%,$(COVERED)/%,$(COVERED_PROGRAMS))
+	@$(MAKE) BUILD=$(COVERED) CC=$(CLANG) WERROR= SANITIZE=address,undefined TEST_CFLAGS=-O0 \
+		CFLAGS='-O1 -g -fprofile-instr-generate -fcoverage-mapping -fprofile-update=atomic' coverage-programs
+	@INTERLEAVE_STATES=3000 scripts/coverage $(COVERED) $(patsubst $(BUILD)/%,$(COVERED)/%,$(COVERED_PROGRAMS))
 coverage-programs: $(COVERED_PROGRAMS)
 
-# Without test/border here as well: its walks are the same ones, and a sanitizer makes them minutes longer.
+# Without test/border here as well: its walks are the same ones, and a sanitizer makes them minutes longer. sanitize-rest
+# leaves out what runs under them for the coverage.
 SANITIZED := $(filter-out $(BUILD)/test/border/%,$(TESTS)) $(THREAD_TESTS) $(REPLAYS)
+.PHONY: sanitize-rest
+sanitize-rest: SANITIZED := $(REPLAYS)
+sanitize-rest: sanitize
 sanitize: ## the whole suite under address and undefined-behaviour sanitizers, the thread tests under the thread sanitizer
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' sanitize-threads || true
-	@$(MAKE) BUILD=$(BUILD)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' sanitize-programs
+	@$(MAKE) BUILD=$(BUILD)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' TEST_CFLAGS=-O0 SANITIZED='$(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(SANITIZED))' \
+		sanitize-programs
 	@INTERLEAVE_STATES=3000 test/run -a $(BUILD)/tsan/result $(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(SANITIZED))
 
 .PHONY: sanitize-threads sanitize-programs

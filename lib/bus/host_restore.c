@@ -401,7 +401,7 @@ static int hr_pages(struct host_restore *l)
 
 	if (vmbi_host_use_page(h, l->s.page_gpa))
 		return VMB_EMAP;
-	if (!l->s.swapping && vmbi_monitor_use(h, l->s.monitor)) {
+	if (!l->s.swapping && !l->s.action && vmbi_monitor_use(h, l->s.monitor)) { /* nobody looks for triggers of a guest that leaves */
 		vmbi_host_unuse_page(h);
 		return VMB_EMAP;
 	}
@@ -587,6 +587,8 @@ static void hr_commit(struct host_restore *l)
 	if (hr_is_connected(&l->s)) {
 		h->connection = 1;
 		h->restored = 1;
+		if (h->page_mapped)
+			vmbi_gate_open(&h->page_gate);
 	}
 	if (h->connection || h->reset_done)
 		vmbi_he_connection(h);

@@ -159,3 +159,59 @@ Test(found, lists_of_a_removed_device)
 	both.ch[1].guest = both_guest(VMB_EV_OFFER, 0)->ch; /* the new one */
 	cr_assert_eq(both_info(1).gpadls, 0);
 }
+
+/* Below 2.4 the guest's signals are bits of a page, which the next end looks at as the one before did. */
+Test(found, interrupt_page_after_a_restore)
+{
+	both_config();
+	both.gcfg.max_version = VMB_V0_13;
+	both.gcfg.interrupt_gpa = both_pages(1) * VMB_PAGE;
+	both.gcfg.interrupt_page = both_page(both.gcfg.interrupt_gpa / VMB_PAGE);
+	both_init();
+	both_offer(1, 0);
+	both_connect();
+	cr_assert_eq(host_goes_on(), 0);
+	both_run();
+	both_host(VMB_EV_CONNECTED, 0);
+	both_open(1, NULL);
+	both.host_wakes = 0;
+	both_talk(1);
+	cr_assert_eq(both.host_wakes, 1);
+	both_close(1);
+	both_stop();
+}
+
+static int no_pages(void *ctx, const uint64_t gpa[2], void *page[2])
+{
+	(void)ctx;
+	(void)gpa;
+	page[0] = page[1] = both_page(16);
+	return 0;
+}
+
+/* Nobody looks for triggers of a connection that was being left when it was saved, though the pages are the server's own. */
+Test(found, monitor_pages_of_a_connection_that_ends)
+{
+	uint64_t pfn;
+
+	both_config();
+	pfn = both_pages(1);
+	both.hcfg.flags = VMB_HOST_MONITOR;
+	both.hcfg.features = both.gcfg.features = VMB_FEATURE_SERVER_MONITOR;
+	both.hcfg.monitor_gpa[1] = pfn * VMB_PAGE;
+	both.hcfg.monitor_page[1] = both_page(pfn);
+	both.gcfg.monitor = no_pages;
+	both_init();
+	both_offer(1, 0);
+	both_connect();
+	cr_assert_eq(both_info(1).features, VMB_FEATURE_SERVER_MONITOR);
+	both_open(1, NULL);
+	cr_assert_eq(vmb_host_reset(both.h), 0);
+	cr_assert_eq(host_goes_on(), 0);
+	both_run();
+	both_host(VMB_EV_CLOSE, 0);
+	cr_assert_eq(vmb_host_detach(both.h, both.ch[1].host), 0);
+	both_run();
+	cr_assert_eq(vmb_host_monitor(both.h), 0);
+	both_stop();
+}
