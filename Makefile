@@ -309,6 +309,18 @@ check-house: all ## sources.mk, vmbus.map, header and exported symbols agree; ru
 check-freestanding: ## undefined symbols, static data, stack frames, code size; the header alone: two compilers, three processors
 	@scripts/check-freestanding $(BUILD)/freestanding
 
+# ---- Bindings -----------------------------------------------------------------------------------------------------------------------------------
+
+.PHONY: check-ffi check-rust crates
+check-ffi: ## what bindings/ declares is what include/vmbus.h declares, by cbindgen; and changed declarations are noticed
+	@scripts/check-ffi $(BUILD)/ffi
+
+check-rust: ## the Rust crates: lints, documentation, tests on each way to link the library, packages
+	@scripts/check-rust $(BUILD)/rust
+
+crates: ## the Rust crates as they are published, in build/crates: with the library in one file inside
+	@scripts/crates $(BUILD)/crates $(VMBUS_SOURCES)
+
 # ---- Memory ordering ----------------------------------------------------------------------------------------------------------------------------
 
 .PHONY: order model

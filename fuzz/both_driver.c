@@ -265,7 +265,7 @@ static void driver_on_offer(const struct vmb_event *ev)
 	*d = (struct both_driver){ .handle = ev->ch, .id = offer.channel_id,
 				   .sub = offer.subchannel || offer.flags & VMB_OFFER_HVSOCK };
 	for (unsigned i = 0; i < both.drivers; i++)
-		alive += !both.driver[i].gone && !both.driver[i].released && !both.driver[i].dead;
+		alive += !both.driver[i].gone && !both.driver[i].released && !both.driver[i].dead && both.driver[i].away != BOTH_ASLEEP;
 	fuzz_need(alive <= (both.gcfg.max_channels ? both.gcfg.max_channels : 64));
 }
 

@@ -275,7 +275,7 @@ void both_more_judge(void)
 	fuzz_need(!both.connected || (!both.monitoring && !both.pausing)); /* a connection that ends takes its requests with it */
 	fuzz_need(!both.closing_reserved && !both.asked_sockets);
 	for (unsigned i = 0; i < BOTH_SOCKETS; i++)
-		fuzz_need(!both.socket[i]);
+		fuzz_need(!both.socket[i] || both.gcfg.max_channels); /* with no room for its channel it is waited for until its time is over */
 }
 
 void both_more_step(const struct fuzz_step *s)
