@@ -12,6 +12,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 CROSS_COMPILE ?=
 CFLAGS ?= -O2 -g
@@ -53,7 +54,8 @@ SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all 
 BASE_FLAGS = $(WARNINGS) -Iinclude $(CPPFLAGS) $(CFLAGS) $(SANITIZERS)
 # The library: no C library, nothing exported but what vmbus.map lists. One set of objects serves the static and the shared library.
 # LIB_FLAGS: how a variant of it differs (see "Tests").
-LIB_CFLAGS = $(BASE_FLAGS) -ffreestanding -fPIC -fvisibility=hidden $(LIB_FLAGS)
+# Debug information does not say where the tree lies: the same sources give the same bytes anywhere.
+LIB_CFLAGS = $(BASE_FLAGS) -ffreestanding -fPIC -fvisibility=hidden -fdebug-prefix-map='$(CURDIR)=.' $(LIB_FLAGS)
 # Harness, tests and examples are ordinary programs.
 PROGRAM_CFLAGS = $(BASE_FLAGS) -D_GNU_SOURCE= -I. -Iharness -pthread $(LIB_FLAGS)
 LINK = $(CC) $(CFLAGS) $(SANITIZERS) $(LDFLAGS) -pthread -o $@
@@ -70,6 +72,8 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJECTS := $(call objects,$(VMBUS_SOURCES))
 STATIC := $(BUILD)/libvmbus.a
 SHARED := $(BUILD)/libvmbus.so.$(VERSION)
+# What pkg-config and CMake read.
+FOR_OTHERS := $(patsubst %,$(BUILD)/%,vmbus.pc vmbus-config.cmake vmbus-config-version.cmake)
 HARNESS_OBJECTS := $(call objects,$(wildcard harness/*.c))
 HARNESS := $(BUILD)/libharness.a
 
@@ -82,7 +86,7 @@ TESTS := $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
 THREAD_TESTS := $(patsubst %.c,$(BUILD)/%,$(THREAD_SOURCES))
 QUICK_SCRIPTS := $(wildcard test/scripts/*.sh)
 # Two at a time, each on one processor; those of a real guest first, for they take longest.
-FULL_FIRST := $(patsubst %,test/full/%.sh,linux qemu-host prove coverage loads fuzz model mutation sanitize)
+FULL_FIRST := $(patsubst %,test/full/%.sh,linux qemu-host prove coverage loads fuzz model mutation sanitize rust ffi)
 FULL_SCRIPTS := $(FULL_FIRST) $(filter-out $(FULL_FIRST),$(wildcard test/full/*.sh))
 
 # Examples: a directory is a program, but for those with rules of their own.
@@ -98,7 +102,7 @@ REPLAYS := $(foreach name,$(FUZZ_NAMES),$(if $(wildcard fuzz/corpus/$(name)/*),$
 # ---- Library ----------------------------------------------------------------------------------------------------------------------------------
 
 .PHONY: all
-all: $(STATIC) $(SHARED) $(BUILD)/vmbus.pc ## static and shared library, in build/
+all: $(STATIC) $(SHARED) $(FOR_OTHERS) ## static and shared library, in build/
 
 $(BUILD)/obj/lib/%.o: PART_CFLAGS = $(LIB_CFLAGS)
 $(BUILD)/obj/%.o: PART_CFLAGS = $(PROGRAM_CFLAGS)
@@ -112,12 +116,13 @@ $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(LIB_CFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(LIB_CFLAGS) $(LDFLAGS)' >$@
 
-# An archive is made anew, so that no member outlives its source; appending (q), so that files of one name in two folders both get in.
+# An archive is made anew, so that no member outlives its source; appending (q), so that files of one name in two folders both get in;
+# with no time or owner in it (D).
 define archive
 @mkdir -p $(@D)
 @rm -f $@
 $(call say,AR,$@)
-$(Q)$(AR) qcs $@ $(filter %.o,$^)
+$(Q)$(AR) qcsD $@ $(filter %.o,$^)
 endef
 
 $(STATIC): $(LIB_OBJECTS) lib/sources.mk
@@ -136,9 +141,10 @@ $(SHARED): $(LIB_OBJECTS) vmbus.map lib/sources.mk
 	@ln -sf $(@F) $(BUILD)/libvmbus.so.$(SOVERSION)
 	@ln -sf libvmbus.so.$(SOVERSION) $(BUILD)/libvmbus.so
 
-$(BUILD)/vmbus.pc: vmbus.pc.in include/vmbus.h Makefile FORCE
+fill = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|'
+$(FOR_OTHERS): $(BUILD)/%: %.in include/vmbus.h Makefile FORCE
 	@mkdir -p $(@D)
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+	@$(fill) $< >$@
 
 # ---- Examples and demonstrations ----------------------------------------------------------------------------------------------------------------
 
@@ -303,8 +309,14 @@ sanitize-programs: $(SANITIZED)
 test-foreign: ## the whole suite on other processors, emulated: ARCH="aarch64 i686 riscv64 s390x"
 	@scripts/foreign $(BUILD)/foreign '$(ARCH)' $(filter-out $(LEAVE_OUT),$(patsubst $(BUILD)/%,%,$(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES)))
 
-check-house: all ## sources.mk, vmbus.map, header and exported symbols agree; rules for source files
+check-house: all ## lists that must agree, what may include what, rules for source files
 	@scripts/check-house $(BUILD)
+
+.PHONY: check-abi abi-baseline
+check-abi: all ## map, header and library agree; nothing that an older program would miss is gone: doc/ABI.md
+	@scripts/check-abi $(BUILD)
+abi-baseline: ## write abi/VERSION/ anew, which check-abi compares with, until that version is released
+	@scripts/check-abi --baseline $(BUILD)
 
 check-freestanding: ## undefined symbols, static data, stack frames, code size; the header alone: two compilers, three processors
 	@scripts/check-freestanding $(BUILD)/freestanding
@@ -385,25 +397,43 @@ amalgamation: ## the library as one file: build/amalgamation/vmbus.c and vmbus.h
 
 # ---- Installation ----------------------------------------------------------------------------------------------------------------------------------
 
-.PHONY: install uninstall clean help
-install: all ## header, libraries and vmbus.pc to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR
-	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig'
+.PHONY: man install uninstall clean help
+MANUAL := $(BUILD)/man/man7/vmbus.7
+man: $(MANUAL) ## the manual, from vmbus.h: build/man; man -l build/man/man7/vmbus.7
+
+$(MANUAL): include/vmbus.h README.md CHANGELOG.md scripts/manual $(wildcard doc/man/*.c)
+	@scripts/manual $(BUILD)/man
+
+install: all man ## header, libraries, manual, what pkg-config and CMake need, to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, MANDIR
+	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(LIBDIR)/cmake/vmbus'
 	install -m 644 include/vmbus.h '$(DESTDIR)$(INCLUDEDIR)/vmbus.h'
 	install -m 644 $(STATIC) '$(DESTDIR)$(LIBDIR)/libvmbus.a'
 	install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)/libvmbus.so.$(VERSION)'
 	ln -sf libvmbus.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/libvmbus.so.$(SOVERSION)'
 	ln -sf libvmbus.so.$(SOVERSION) '$(DESTDIR)$(LIBDIR)/libvmbus.so'
-	install -m 644 $(BUILD)/vmbus.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/vmbus.pc'
+	@# Not those of build/, which another make may be filling in for other places.
+	@for file in pkgconfig/vmbus.pc cmake/vmbus/vmbus-config.cmake cmake/vmbus/vmbus-config-version.cmake; do \
+		$(fill) $${file##*/}.in >'$(DESTDIR)$(LIBDIR)'/$$file && chmod 644 '$(DESTDIR)$(LIBDIR)'/$$file || exit 1; done
+	install -d '$(DESTDIR)$(MANDIR)/man3' '$(DESTDIR)$(MANDIR)/man7'
+	install -m 644 $(MANUAL) '$(DESTDIR)$(MANDIR)/man7'
+	@find $(BUILD)/man/man3 -type f -exec install -m 644 {} '$(DESTDIR)$(MANDIR)/man3' \;
+	@find $(BUILD)/man/man3 -type l -exec cp -P {} '$(DESTDIR)$(MANDIR)/man3' \;
 
-uninstall: ## remove what install put there
+uninstall: man ## remove what install put there
 	rm -f '$(DESTDIR)$(INCLUDEDIR)/vmbus.h' '$(DESTDIR)$(LIBDIR)/libvmbus.a' '$(DESTDIR)$(LIBDIR)/libvmbus.so.$(VERSION)' \
 		'$(DESTDIR)$(LIBDIR)/libvmbus.so.$(SOVERSION)' '$(DESTDIR)$(LIBDIR)/libvmbus.so' '$(DESTDIR)$(LIBDIR)/pkgconfig/vmbus.pc'
+	rm -rf '$(DESTDIR)$(LIBDIR)/cmake/vmbus'
+	@(cd $(BUILD)/man && find man3 man7 ! -type d) | while read -r page; do rm -f '$(DESTDIR)$(MANDIR)/'"$$page"; done
+
+.PHONY: deb
+deb: ## Debian packages, in build/deb
+	@scripts/deb $(BUILD)/deb
 
 clean: ## remove build/
 	rm -rf $(BUILD)
 
 help: ## this list
-	@echo 'libvmbus $(VERSION). Settings: CC CFLAGS CPPFLAGS LDFLAGS AR CROSS_COMPILE BUILD PREFIX LIBDIR INCLUDEDIR DESTDIR WERROR'
+	@echo 'libvmbus $(VERSION). Settings: CC CFLAGS CPPFLAGS LDFLAGS AR CROSS_COMPILE BUILD PREFIX LIBDIR INCLUDEDIR MANDIR DESTDIR WERROR'
 	@awk -F ': [^#]*## |:[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: FORCE
