@@ -551,6 +551,7 @@ void both_driver_sleeps(void)
 		if (both.driver[i].away) { /* there was no connection */
 			both.driver[i].away = 0;
 			both.driver[i].dead = both.driver[i].gone = 1;
+			both.driver[i].handle = 0;
 		}
 }
 

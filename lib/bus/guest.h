@@ -192,6 +192,10 @@ struct vmbi_gs { /* a connect to a service of the host */
 	uint32_t said;
 };
 
+/* What the host may still have, to be said with EV_DISCONNECTED. */
+#define VMBI_OWED 1u          /* until the next contact */
+#define VMBI_OWED_FOR_GOOD 2u /* that of a reserved channel which could not be closed */
+
 struct vmb_guest {
 	/* [any] */
 	uint32_t scan;          /* words of event flags that are looked at; 0: not connected */
@@ -225,7 +229,7 @@ struct vmb_guest {
 	uint32_t free_connect;
 	uint32_t send;          /* type of the connection's next message; 0: none */
 	uint32_t answer_due;    /* the host may have our INITIATE_CONTACT or UNLOAD */
-	uint32_t owed;          /* a connection ended without proof that memory is free */
+	uint32_t owed;          /* a connection ended without proof that memory is free: VMBI_OWED_* */
 	uint32_t leaks;         /* lists that were reported as leaked, since contact */
 	uint32_t poke;          /* there is something to poll for */
 	uint32_t live, objects; /* channels in use; channel objects out */

@@ -183,7 +183,8 @@ int vmbi_guest_on_version(struct vmb_guest *g, const uint8_t *msg)
 	VMBI_STORE32_RELAXED(&g->unloadable, g->connection | VMBI_GUEST_UNLOADABLE);
 	VMBI_STORE32_RELAXED(&g->by_page, g->version < VMB_V2_4);
 	VMBI_STORE32_RELEASE(&g->scan, 1); /* flag 0 is the interrupt page's */
-	if (!guest_connect_kept(g, 0) && g->owed) { /* the contact has ended whatever was before. control-plane.md 7.2 step 7, gpadl.md 7.9 */
+	/* The contact has ended whatever was before. control-plane.md 7.2 step 7, gpadl.md 7.9 */
+	if (!guest_connect_kept(g, 0) && g->owed == VMBI_OWED) {
 		g->owed = 0;
 		g->disconnect_status = 0;
 		vmbi_guest_connection_mark(g, VMBI_GE_DISCONNECTED);
@@ -235,9 +236,9 @@ int vmb_guest_connect(struct vmb_guest *g)
 static void guest_connect_ended(struct vmb_guest *g, int32_t status)
 {
 	guest_connect_none(g);
-	if (guest_connect_kept(g, status != 0) && !status)
+	if ((guest_connect_kept(g, status != 0) || g->owed & VMBI_OWED_FOR_GOOD) && !status)
 		status = VMB_ELEAK;
-	g->owed = status != 0;
+	g->owed = (g->owed & VMBI_OWED_FOR_GOOD) | (status ? VMBI_OWED : 0);
 	g->disconnect_status = status;
 	vmbi_guest_connection_mark(g, VMBI_GE_DISCONNECTED);
 }

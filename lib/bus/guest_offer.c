@@ -326,6 +326,8 @@ void vmbi_guest_forget(struct vmb_guest *g, struct vmbi_gc *c)
 	g->live--;
 	if (c->flags & VMBI_GC_KEPT)
 		g->kept--;
+	if (c->flags & VMBI_GC_RESERVED && c->flags & (VMBI_GC_OPEN_OUT | VMBI_GC_HOST_OPEN))
+		g->owed |= VMBI_OWED_FOR_GOOD; /* it could not be closed, and stays open whatever ends. control-plane.md 10.5 */
 	c->id = 0;
 	c->flags = 0;
 	c->send = 0;

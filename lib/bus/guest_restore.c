@@ -56,7 +56,8 @@ static int gr_state_ok(const struct vmb_guest *g)
 
 static int gr_flags_ok(const struct vmb_guest *g)
 {
-	if ((g->redirected | g->paused | g->answer_due | g->owed | g->closer.out) > 1 || (g->asking && g->asking != VMBI_MSG_PAUSE))
+	if ((g->redirected | g->paused | g->answer_due | g->closer.out) > 1 || g->owed > (VMBI_OWED | VMBI_OWED_FOR_GOOD) ||
+	    (g->asking && g->asking != VMBI_MSG_PAUSE))
 		return 0;
 	if ((g->paused || g->asking || g->send == VMBI_MSG_PAUSE || g->send == VMBI_MSG_RESUME) &&
 	    (!GR_CONNECTED(g) || !(g->features & VMB_FEATURE_PAUSE)))

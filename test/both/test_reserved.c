@@ -305,6 +305,29 @@ Test(reserved, closed_after_an_end_that_could_not_be_told)
 	cr_assert_eq(both_info(1).gpadls, 0);
 }
 
+/* A host that could not be told to close it has it open for good, whatever connections end. */
+Test(reserved, that_cannot_be_closed_is_never_free)
+{
+	start(1);
+	both_open(0, &reserved);
+	both.post_status = VMB_HV_INVALID_PARAMETER;
+	cr_assert_eq(vmb_guest_close(both.g, both.ch[0].guest), 0);
+	both_run();
+	both_guest(VMB_EV_CLOSED, VMB_ELEAK);
+	both.post_status = 0;
+	cr_assert_eq(vmb_guest_release(both.g, both.ch[0].guest), 0);
+	both_run();
+	both_guest(VMB_EV_GONE, 0);
+	for (int again = 0; again < 2; again++) {
+		cr_assert_eq(vmb_guest_disconnect(both.g), 0);
+		both_run();
+		both_guest(VMB_EV_DISCONNECTED, VMB_ELEAK);
+		both_forget();
+		both_connect(); /* and no more is said */
+	}
+	cr_assert_eq(both_info(1).gpadls, 1);
+}
+
 Test(reserved, an_answer_that_does_not_come_leaks_the_ring)
 {
 	start(1);
