@@ -108,7 +108,7 @@ extern "C" {
 /* Platform: a callback failed. */
 #define VMB_EPLATFORM (-48) /* post failed for good */
 #define VMB_EMAP (-49)      /* map or translate refused a page */
-#define VMB_ELEAK (-50)     /* the peer may still write this memory: keep it until VMB_EV_DISCONNECTED */
+#define VMB_ELEAK (-50)     /* the peer may still write this memory: keep it until VMB_EV_DISCONNECTED says 0 */
 
 #define VMB_GROUP_INFO 0
 #define VMB_GROUP_CALLER 1
