@@ -296,16 +296,15 @@ SANITIZED := $(filter-out $(BUILD)/test/border/%,$(TESTS)) $(THREAD_TESTS) $(REP
 .PHONY: sanitize-rest
 sanitize-rest: SANITIZED := $(REPLAYS)
 sanitize-rest: sanitize
+sanitized = $(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(SANITIZED))
 sanitize: ## the whole suite under address and undefined-behaviour sanitizers, the thread tests under the thread sanitizer
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' sanitize-threads || true
-	@$(MAKE) BUILD=$(BUILD)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' TEST_CFLAGS='-O0 -Wno-maybe-uninitialized' SANITIZED='$(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(SANITIZED))' \
-		sanitize-programs
-	@INTERLEAVE_STATES=3000 test/run -a $(BUILD)/tsan/result $(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(SANITIZED))
+	@$(MAKE) BUILD=$(BUILD)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' TEST_CFLAGS='-O0 -Wno-maybe-uninitialized' $(sanitized)
+	@INTERLEAVE_STATES=3000 test/run -a $(BUILD)/tsan/result $(sanitized)
 
-.PHONY: sanitize-threads sanitize-programs
+.PHONY: sanitize-threads
 sanitize-threads: $(THREAD_TESTS)
 	@test/run -o $(BUILD)/result $(THREAD_TESTS)
-sanitize-programs: $(SANITIZED)
 
 test-foreign: ## the whole suite on other processors, emulated: ARCH="aarch64 i686 riscv64 s390x"
 	@scripts/foreign $(BUILD)/foreign '$(ARCH)' $(filter-out $(LEAVE_OUT),$(patsubst $(BUILD)/%,%,$(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES)))
@@ -332,7 +331,7 @@ check-rust: ## the Rust crates: lints, documentation, tests on each way to link 
 	@scripts/check-rust $(BUILD)/rust
 
 crates: ## the Rust crates as they are published, in build/crates: with the library in one file inside
-	@scripts/crates $(BUILD)/crates $(VMBUS_SOURCES)
+	@scripts/crates $(BUILD)/crates
 
 # ---- Memory ordering ----------------------------------------------------------------------------------------------------------------------------
 
@@ -393,7 +392,7 @@ include bench/bench.mk
 
 .PHONY: amalgamation
 amalgamation: ## the library as one file: build/amalgamation/vmbus.c and vmbus.h
-	@scripts/amalgamate $(BUILD)/amalgamation $(VMBUS_SOURCES)
+	@scripts/amalgamate $(BUILD)/amalgamation
 	@$(CC) $(LIB_CFLAGS) -I$(BUILD)/amalgamation -c -o $(BUILD)/amalgamation/vmbus.o $(BUILD)/amalgamation/vmbus.c
 
 # ---- Installation ----------------------------------------------------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ Test(found, guest_of_vtl_2_that_found_nobody_goes_on)
 	both_end();
 }
 
-/* The host's end goes on in another one, whose devices are offered again. */
-static int host_goes_on(void)
+/* The host's end is saved, and another one is there in its place. Bytes of the blob. */
+static size_t host_moves(void)
 {
 	struct vmb_storage need;
 	size_t bytes;
@@ -65,6 +65,14 @@ static int host_goes_on(void)
 	cr_assert_eq(vmb_host_storage(&both.hcfg, &need), 0);
 	both.hmem = aligned_alloc(64, need.bytes);
 	cr_assert_eq(vmb_host_init(both.hmem, need.bytes, &both.hcfg, &both.h), 0);
+	return bytes;
+}
+
+/* It goes on there, where its devices are offered again. */
+static int host_goes_on(void)
+{
+	size_t bytes = host_moves();
+
 	for (uint32_t n = 0; n < BOTH_CHANNELS; n++)
 		if (both.ch[n].host)
 			both_offer(n, 0);
@@ -126,7 +134,6 @@ Test(found, monitor_ids_without_pages)
 Test(found, lists_of_a_removed_device)
 {
 	struct vmb_offer o = { .size = sizeof o, .class_id = { { 0xc0 } }, .instance = { { 1 } }, .user = 1, .max_gpadl_pages = 1 };
-	struct vmb_storage need;
 	uint32_t gpadl;
 	size_t bytes;
 
@@ -141,11 +148,7 @@ Test(found, lists_of_a_removed_device)
 	both.hold = 1;
 	cr_assert_eq(vmb_host_remove(both.h, both.ch[1].host), 0);
 	both_run();
-	cr_assert_eq(vmb_host_save(both.h, 0, blob, sizeof blob, &bytes), 0);
-	free(both.hmem);
-	cr_assert_eq(vmb_host_storage(&both.hcfg, &need), 0);
-	both.hmem = aligned_alloc(64, need.bytes);
-	cr_assert_eq(vmb_host_init(both.hmem, need.bytes, &both.hcfg, &both.h), 0);
+	bytes = host_moves();
 	cr_assert_eq(vmb_host_offer(both.h, &o, &both.ch[1].host), 0);
 	cr_assert_eq(vmb_host_restore(both.h, blob, bytes), 0);
 	cr_assert_eq(both_info(1).gpadls, 1);

@@ -19,6 +19,15 @@ static void start(uint32_t devices)
 	both_connect();
 }
 
+/* Connected anew, it is offered again, and is a channel like others. */
+static void an_ordinary_life(void)
+{
+	both_connect();
+	both_open(0, NULL);
+	both_talk(0);
+	both_close(0);
+}
+
 Test(reserved, is_opened_used_and_closed)
 {
 	start(2);
@@ -60,10 +69,7 @@ Test(reserved, outlives_its_connection)
 	both_guest(VMB_EV_GONE, 0);
 	cr_assert_eq(both_info(1).gpadls, 0);
 	cr_assert_eq(vmb_guest_end(both.g), 0);
-	both_connect(); /* both are offered again */
-	both_open(0, NULL);
-	both_talk(0);
-	both_close(0);
+	an_ordinary_life();
 }
 
 /* While UNLOAD waits for other channels the host still keeps the lists of a channel that is closed: it must let go of the ring first. */
@@ -88,10 +94,7 @@ Test(reserved, is_closed_before_unload)
 	both_guest(VMB_EV_GONE, 0);
 	both_guest(VMB_EV_DISCONNECTED, 0);
 	both_host(VMB_EV_DISCONNECTED, 0);
-	both_connect();
-	both_open(0, NULL);
-	both_talk(0);
-	both_close(0);
+	an_ordinary_life();
 }
 
 /* Its lists go with it, and nobody says so: whoever closes it hears of that when the device holds none any more, be it open there or not. */
@@ -141,10 +144,7 @@ static void was_held(void)
 	both_guest(VMB_EV_GPADL_DOWN, 0);
 	both_guest(VMB_EV_GONE, 0);
 	cr_assert_eq(both_info(1).gpadls, 0);
-	both_connect();
-	both_open(0, NULL);
-	both_talk(0);
-	both_close(0);
+	an_ordinary_life();
 }
 
 Test(reserved, closes_when_its_lists_are_free)
