@@ -137,7 +137,7 @@ $(HELPERS): $(HELPER_OBJECTS) $(BUILD)/flags
 $(SHARED): $(LIB_OBJECTS) vmbus.map lib/sources.mk
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -shared -Wl,-soname,libvmbus.so.$(SOVERSION) -Wl,--version-script=vmbus.map $(if $(SANITIZE),,-Wl,-z,defs) $(LIB_OBJECTS)
+	$(Q)$(LINK) -shared -Wl,-Bsymbolic-functions -Wl,-soname,libvmbus.so.$(SOVERSION) -Wl,--version-script=vmbus.map $(if $(SANITIZE),,-Wl,-z,defs) $(LIB_OBJECTS)
 	@ln -sf $(@F) $(BUILD)/libvmbus.so.$(SOVERSION)
 	@ln -sf libvmbus.so.$(SOVERSION) $(BUILD)/libvmbus.so
 

@@ -61,4 +61,4 @@ bench-full: bench-programs ## speed: all payloads, rings and kinds of memory
 	@$(BENCH)/bench -f -p $(PASSES) -j $(BENCH)/figures.json -g bench/goals.tsv $(BENCH_CONTENDERS)
 
 bench-count: bench-programs ## instructions per packet, counted by callgrind
-	@bench/instructions $(BENCH)/bench $(BENCH)
+	@bench/instructions -l bench/instructions.tsv $(BENCH)/bench $(BENCH)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <vmbus.h>
 
+#include "bench.h"
+
 struct c {
 	struct vmb_tx *tx;
 	struct vmb_rx *rx;
@@ -22,8 +24,12 @@ static inline uint8_t *c_place(struct c *c, uint32_t len)
 {
 	struct vmb_view v;
 	struct vmb_span s;
+	void *at;
 
 	c->packet.len = len;
+	at = vmb_tx_place(c->tx, &c->packet);
+	if (at)
+		return at;
 	if (vmb_tx_reserve(c->tx, &c->packet, &v) < 0 || vmb_tx_spans(c->tx, &v, 0, &s, 1) < 1)
 		return NULL;
 	return s.base;
@@ -37,23 +43,17 @@ static inline void c_publish(struct c *c)
 
 static inline int c_get(struct c *c, uint8_t *to)
 {
-	struct vmb_view v;
-
-	if (vmb_rx_next(c->rx, &c->came, &v) != VMB_YES)
-		return 0;
-	vmb_rx_copy(c->rx, &v, 0, to, c->came.len);
-	return 1;
+	return vmb_rx_get(c->rx, to, PAYLOAD_MOST, &c->came) == VMB_YES;
 }
 
 static inline const uint8_t *c_look(struct c *c, uint32_t *len)
 {
 	struct vmb_view v;
-	struct vmb_span s;
 
-	if (vmb_rx_next(c->rx, &c->came, &v) != VMB_YES || vmb_rx_spans(c->rx, &v, 0, &s, 1) < 1)
+	if (vmb_rx_next(c->rx, &c->came, &v) != VMB_YES)
 		return NULL;
 	*len = c->came.len;
-	return s.base;
+	return c->came.payload;
 }
 
 static inline void c_release(struct c *c)

@@ -391,7 +391,8 @@ static void half_compare(struct half *h, const struct vmb_packet *p, const struc
 	struct vmb_list list = { NULL, 0, 0 };
 
 	fuzz_need(p->kind == q->p.kind && p->flags == q->p.flags && p->id == q->p.id && p->page_set == q->p.page_set);
-	fuzz_need(p->head_len == words && p->len == (q->p.len + 7) / 8 * 8 && !p->payload && !p->user);
+	fuzz_need(p->head_len == words && p->len == (q->p.len + 7) / 8 * 8 && !p->user);
+	fuzz_need(!p->payload || !memcmp(p->payload, bytes + words, p->len));
 	fuzz_need(!memcmp(bytes + words, ring_payload(q->seed), q->p.len));
 	for (uint32_t i = q->p.len; i < p->len && q->p.len % 8; i++)
 		fuzz_need(!bytes[words + i]);
@@ -466,17 +467,45 @@ static int half_expect(struct half *h, uint32_t *reason)
 	return *reason ? VMB_EPEER : VMB_YES;
 }
 
-static void half_next(struct half *h)
+/* Copied, into a buffer that may be too small. What it gives is described as half_next wants it. */
+static int half_get(struct half *h, uint32_t room)
 {
 	struct vmb_packet *p = &h->last;
-	uint32_t reason;
+	uint8_t *buf = fuzz_alloc(8, room);
+	int r = half_rx_result(h, vmb_rx_get(h->rx, buf, room, p));
+
+	if (r == VMB_YES || r == VMB_ETOOSMALL) {
+		h->view = (struct vmb_view){ (h->at[AT_TAKEN] + 16) % half_size(h), p->head_len + p->len };
+		fuzz_need((h->view.len > room) == (r == VMB_ETOOSMALL));
+	}
+	if (r == VMB_YES) {
+		fuzz_need(p->payload == buf + p->head_len);
+		fuzz_need(!p->list.count || fuzz_get32(buf + 4) == p->list.ranges);
+		for (uint32_t i = 0; i < h->view.len && !ring_tampered; i++)
+			fuzz_need(buf[i] == h->ring->data[(h->view.pos + i) % half_size(h)]);
+		p->payload = NULL;
+	}
+	free(buf);
+	return r;
+}
+
+static void half_next(struct half *h, const struct fuzz_step *s)
+{
+	struct vmb_packet *p = &h->last;
+	uint32_t reason, room = s->c & 2 ? s->v % 2048 : 1u << 20;
 	int want, r;
 
 	if (!h->rx)
 		return;
 	want = half_expect(h, &reason);
-	r = half_rx_result(h, vmb_rx_next(h->rx, p, &h->view));
+	r = s->c & 1 ? half_get(h, room) : half_rx_result(h, vmb_rx_next(h->rx, p, &h->view));
 	h->unsure_left |= ring_fired != 0;
+	if (r == VMB_ETOOSMALL) {
+		fuzz_need(want == VMB_YES || h->unsure_left);
+		h->has_view = 0;
+		h->mask = 1;
+		return;
+	}
 	fuzz_need(half_is(r, want) || h->unsure_left);
 	if (r == VMB_EPEER && !h->unsure_left)
 		fuzz_need(h->rx_reason == reason);
@@ -671,7 +700,7 @@ static void half_step(struct half *h, const struct fuzz_step *s)
 	case 4: half_discard(h); break;
 	case 5: half_arm(h, s); break;
 	case 6: half_remake_tx(h, s); break;
-	case 7: case 8: half_next(h); break;
+	case 7: case 8: half_next(h, s); break;
 	case 9: half_release(h, 0); break;
 	case 10: half_release(h, 1); break;
 	case 11: half_rewind(h); break;

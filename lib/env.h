@@ -36,6 +36,15 @@
 # define VMBI_MEMCMP(a, b, n) __builtin_memcmp(a, b, n)
 #endif
 
+/* What is true once in a round of a ring: a branch is cheaper than to compute both. */
+#ifndef VMBI_RARELY
+# if defined(__clang__) || __GNUC__ >= 9
+#  define VMBI_RARELY(x) __builtin_expect_with_probability(!!(x), 0, 0.999)
+# else
+#  define VMBI_RARELY(x) __builtin_expect(!!(x), 0)
+# endif
+#endif
+
 /* ---- 32-bit atomics. p: pointer to an aligned uint32_t, shared or between threads */
 
 #define VMBI_WORD(p) ((volatile uint32_t __attribute__((may_alias)) *)(p))
@@ -192,9 +201,9 @@ static inline void vmbi_write64(void *p, uint64_t v)
 #endif
 static inline void vmbi_copy(void *dst, const void *src, size_t n)
 {
-	__asm__ volatile("" : "+r"(dst), "+r"(src) : : "memory");
+	__asm__ volatile("" : "+r"(dst), "+r"(src) : : "memory"); /* from here on both may be anywhere, and who knows who has them */
 	VMBI_MEMCPY(dst, src, n);
-	__asm__ volatile("" : : "r"(dst), "r"(src) : "memory");
+	__asm__ volatile("" : : : "memory");
 }
 
 #endif /* VMBI_ENV_H */

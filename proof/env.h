@@ -102,6 +102,7 @@ static inline void proof_clear(void *shared, size_t n)
 	Frama_C_make_unknown(shared, n);
 }
 
+#define VMBI_RARELY(x) (x)
 #define VMBI_LOAD32_RELAXED(p) proof_load32(p)
 #define VMBI_LOAD32_ACQUIRE(p) proof_load32(p)
 #define VMBI_STORE32_RELAXED(p, v) proof_store32((p), (v))

@@ -61,7 +61,7 @@ static void one_rx_look(uint32_t next)
 
 	any_rx(&rx);
 	rx.next = next;
-	if (rx_look(&rx) == VMB_YES)
+	if (vmbi_rx_look(&rx) == VMB_YES)
 		check_left(&rx);
 	check_rx(&rx);
 }
@@ -106,18 +106,63 @@ static void any_rx_next(uint32_t next)
 		(void)one_rx_next(&rx, next, UINT64_C(1) << (32 + bit), UINT64_C(1) << (32 + bit), 8, SIZE - 8);
 }
 
-/* At every place. Where the table is walked: page by page, the last 8 bytes apart. */
+#if PROOF_KIND == 2
+# define ROW VMB_PAGE
+#else
+# define ROW SIZE
+#endif
+
+/* At every place: row by row, the last 8 bytes apart. */
 void prove_rx_next(void)
 {
-#if PROOF_KIND != 2
-	any_rx_next(any_index());
-#else
 	/*@ loop unroll 20; */
-	for (uint32_t page = 0; page < SIZE; page += VMB_PAGE) {
-		any_rx_next(page + 8 * proof_between(0, VMB_PAGE / 8 - 2));
-		any_rx_next(page + VMB_PAGE - 8);
+	for (uint32_t row = 0; row < SIZE; row += ROW) {
+		any_rx_next(row + 8 * proof_between(0, ROW / 8 - 2));
+		any_rx_next(row + ROW - 8);
 	}
-#endif
+}
+
+#define ROOM 40 /* what a buffer holds */
+
+/* One packet whose first word has these bits, copied. */
+static void one_rx_get(uint32_t next, uint64_t mask, uint64_t bits)
+{
+	struct vmb_rx rx;
+	struct vmb_packet p;
+	uint8_t *buf = malloc(ROOM);
+	int r;
+
+	any_rx(&rx);
+	rx.next = next;
+	rx.left = 8 * proof_between(1, SIZE / 8 - 1);
+	proof_case = (struct proof_case){ 1, mask, bits };
+	r = vmb_rx_get(&rx, buf, ROOM, &p);
+	if (r == VMB_YES) {
+		/*@ check packet: \initialized(&p) && p.head_len <= ROOM && p.len <= ROOM; */
+	}
+	check_rx(&rx);
+	free(buf);
+}
+
+/* At every place. The lengths that the buffer has room for one by one, and so the places where such a packet can reach beyond a row; those
+ * above by their highest bit. */
+void prove_rx_get(void)
+{
+	/*@ loop unroll 20; */
+	for (uint32_t row = 0; row < SIZE; row += ROW) {
+		/*@ loop unroll 16; */
+		for (uint64_t len8 = 0; len8 < 8; len8++) {
+			one_rx_get(row + 8 * proof_between(0, ROW / 8 - 10), UINT64_C(0xffff) << 32, len8 << 32);
+			/*@ loop unroll 20; */
+			for (uint32_t back = 72; back; back -= 8)
+				one_rx_get(row + ROW - back, UINT64_C(0xffff) << 32, len8 << 32);
+		}
+		/*@ loop unroll 16; */
+		for (uint32_t bit = 3; bit < 16; bit++) {
+			one_rx_get(row + 8 * proof_between(0, ROW / 8 - 2), (UINT64_C(0xffff) << bit & 0xffff) << 32, UINT64_C(1) << (32 + bit));
+			one_rx_get(row + ROW - 8, (UINT64_C(0xffff) << bit & 0xffff) << 32, UINT64_C(1) << (32 + bit));
+		}
+	}
 }
 
 /* The same one by one: what is left afterwards lies within the ring, and a packet that is longer than what is left is none. */
@@ -140,16 +185,23 @@ void prove_rx_left(void)
 }
 
 /* With nothing left it looks first: nothing is left then, or what prove_rx_look has seen, and it goes on as above. */
-void prove_rx_next_looks(void)
+static void one_rx_next_looks(uint32_t next)
 {
 	struct vmb_rx rx;
 	struct vmb_packet p;
 	struct vmb_view all;
 
 	any_rx(&rx);
+	rx.next = next;
 	rx.left = 0;
 	if (vmb_rx_next(&rx, &p, &all) != VMB_YES)
 		check_rx(&rx);
+}
+
+void prove_rx_next_looks(void)
+{
+	one_rx_next_looks(8 * proof_between(0, SIZE / 8 - 2));
+	one_rx_next_looks(SIZE - 8);
 }
 
 void prove_rx_calls(void)

@@ -336,6 +336,9 @@ VMB_API int vmb_rx_end(struct vmb_rx *rx, struct vmb_cursor *at);
 /* [tx] Reserve room for one packet. Writes descriptor, ranges, padding and footer. Copies no payload (p->payload is not
  * read): fill *payload, then reserve more or commit. p->id is written as it is. VMB_EFULL, VMB_ETOOBIG, VMB_EPEER, VMB_EINVAL. */
 VMB_API VMB_MUST int vmb_tx_reserve(struct vmb_tx *tx, const struct vmb_packet *p, struct vmb_view *payload);
+/* [tx] As reserve, for nearly all packets: where the payload goes, p->len bytes of it. NULL: it has a list or does not lie in a row, or there may be
+ * no room, or something is wrong, and nothing has happened: vmb_tx_reserve does it, or says what. */
+VMB_API VMB_MUST void *vmb_tx_place(struct vmb_tx *tx, const struct vmb_packet *p);
 /* [tx] The same with the payload copied. */
 VMB_API VMB_MUST int vmb_tx_put(struct vmb_tx *tx, const struct vmb_packet *p);
 /* [tx] The same with the payload gathered from n parts, whose lengths must sum up to p->len. */
@@ -350,9 +353,14 @@ VMB_API int vmb_tx_discard(struct vmb_tx *tx);
 VMB_API VMB_MUST int vmb_tx_arm(struct vmb_tx *tx, const struct vmb_packet *p, uint32_t least);
 
 /* [rx] The next packet, in place: *all is its variable header (p->head_len bytes) and payload. VMB_YES, 0 when empty,
- * VMB_EPEER. The bytes stay the peer's to change: read each once, or vmb_rx_copy. p->payload is NULL, p->list only counted:
- * copy the header, then vmb_list_check. The first packet after a sleep masks the peer's signals. ring.md 8.3 */
+ * VMB_EPEER. The bytes stay the peer's to change: read each once, or vmb_rx_copy. p->payload is where the payload of nearly all packets is, as long
+ * as it is not released; NULL if there is a header or it does not lie in a row: vmb_rx_spans. p->list is only counted: copy the header, then
+ * vmb_list_check. The first packet after a sleep masks the peer's signals. ring.md 8.3 */
 VMB_API VMB_MUST int vmb_rx_next(struct vmb_rx *rx, struct vmb_packet *p, struct vmb_view *all);
+/* [rx] The next packet, copied into buf, which is 8-aligned: variable header and payload, where p->payload points. VMB_YES, 0 when empty, VMB_EPEER,
+ * as vmb_rx_next; VMB_ETOOSMALL: p->head_len + p->len say what it needs, and it stays. p->list is only counted, by the word that buf now begins
+ * with: vmb_list_check. ring.md 8.3 */
+VMB_API VMB_MUST int vmb_rx_get(struct vmb_rx *rx, void *buf, size_t bytes, struct vmb_packet *p);
 /* [rx] Publish that everything returned so far is free. 0, VMB_SIGNAL, VMB_EPEER. */
 VMB_API VMB_MUST int vmb_rx_release(struct vmb_rx *rx);
 /* [rx] Go back to the first packet not released. They come again and are validated again. */
@@ -493,8 +501,8 @@ VMB_API int vmb_channel_adopt(struct vmb_channel *ch, uint64_t id, uint64_t user
 
 /* [tx] As put, but the payload is yours to fill in place (vmb_tx_spans, vmb_tx_copy) before the next [tx] call. */
 VMB_API VMB_MUST int vmb_channel_reserve(struct vmb_channel *ch, struct vmb_packet *p, struct vmb_view *payload);
-/* [rx] As recv, but in place (vmb_rx_spans, vmb_rx_copy): header and payload, the peer's to change. Valid until release, 0,
- * or the next recv or skip. A completion is matched here. VMB_EAGAIN as recv. */
+/* [rx] As recv, but in place (vmb_rx_spans, vmb_rx_copy; p->payload as vmb_rx_next): header and payload, the peer's to change. Valid
+ * until release, 0, or the next recv or skip. A completion is matched here. VMB_EAGAIN as recv. */
 VMB_API VMB_MUST int vmb_channel_next(struct vmb_channel *ch, struct vmb_packet *p, struct vmb_view *all);
 /* [tx] [rx] The rings, for the span and copy calls. Using more of them goes behind the channel's back. */
 VMB_API int vmb_channel_tx(struct vmb_channel *ch, struct vmb_tx **tx);

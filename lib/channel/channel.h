@@ -49,8 +49,7 @@ struct vmb_channel {
 	/* [rx] */
 	struct vmb_rx rx __attribute__((aligned(64)));
 	uint32_t short_below;  /* payloads of so many bytes go the long way; 0: all, it is a pipe */
-	uint32_t held;         /* bytes received since the last release, about */
-	uint32_t held_most;    /* release at so many */
+	int32_t due;           /* space is released when more than so many bytes, about, have been received */
 	uint64_t too_small;    /* number of the packet that was announced with VMB_ETOOSMALL */
 	uint64_t unmatched;
 
@@ -68,6 +67,12 @@ struct vmb_channel {
 #else
 # define VMBI_CHANNEL_CHECK(ch, arguments) ((void)0)
 #endif
+
+/* A quarter of the ring is the most that is held back. ring.md 8.5 */
+static inline void vmbi_channel_due(struct vmb_channel *ch)
+{
+	ch->due = (int32_t)(ch->rx.ring.size / 4) - 1;
+}
 
 /* What a state that is not 0 makes of every data call. */
 static inline int vmbi_channel_refusal(uint32_t state)

@@ -102,7 +102,7 @@ static void channel_limits(struct vmb_channel *ch, const struct vmb_channel_conf
 	ch->max_pipe = most < VMBI_PIPE_MAX ? most : VMBI_PIPE_MAX;
 	ch->short_below = ch->flags & VMB_CHANNEL_PIPE ? 0 : ch->max_payload;
 	ch->short_below += ch->short_below && ch->short_below < UINT32_MAX;
-	ch->held_most = ch->rx.ring.size / 4;
+	vmbi_channel_due(ch);
 	ch->least_free = cfg->least_free ? cfg->least_free : ch->tx.ring.size / 4;
 	/* A restored sender that was waiting still is: its peer has the pending size and will signal. */
 	ch->want = ch->tx.pending < ch->tx.ring.size ? ch->tx.pending : 0;

@@ -12,7 +12,7 @@
  * buffer is large enough. What else there is to do is kept out of it, so that it costs little more than the ring does.
  */
 #include "channel.h"
-#include "../ring/access.h"
+#include "../ring/short.h"
 
 #define RECV_PASSED_MAX 64u /* completions without a request that one call passes over. ring.md 9.1 rule 11 */
 
@@ -33,7 +33,7 @@ static VMBI_RING_COLD int recv_failed(struct vmb_channel *ch, int r)
 /* What a release or a sleep said. */
 static int recv_released(struct vmb_channel *ch, int r)
 {
-	ch->held = 0;
+	vmbi_channel_due(ch);
 	if (r < 0)
 		return recv_failed(ch, r);
 	if (r & VMB_SIGNAL && ch->signal)
@@ -50,8 +50,8 @@ static VMBI_RING_LONG int recv_release(struct vmb_channel *ch)
  * is good. */
 static inline void recv_due(struct vmb_channel *ch, uint32_t n)
 {
-	ch->held += VMBI_DESCRIPTOR + n + VMBI_FOOTER;
-	if (ch->held >= ch->held_most)
+	ch->due -= (int32_t)(VMBI_DESCRIPTOR + n + VMBI_FOOTER);
+	if (ch->due < 0)
 		(void)recv_release(ch);
 }
 
@@ -100,18 +100,21 @@ static void recv_late(struct vmb_packet *p, uint32_t late)
 }
 
 /* A completion, taken: VMB_YES if it is for the caller, 0 if no request is waiting for it. */
-static inline int recv_match(struct vmb_channel *ch, struct vmb_packet *p)
+static int recv_match(struct vmb_channel *ch, struct vmb_packet *p)
 {
-	uint32_t late;
+	uint32_t late = 0;
 
 	if (!ch->requests.size)
 		return VMB_YES;
-	if (vmbi_request_complete(&ch->requests, p->id, &p->user, &late) < 0) {
-		recv_unmatched(ch);
-		return 0;
+	if (!vmbi_request_complete(&ch->requests, p->id, VMBI_REQUEST_LIVE, &p->user)) {
+		if (!vmbi_request_complete(&ch->requests, p->id, VMBI_REQUEST_ZOMBIE, &p->user)) {
+			recv_unmatched(ch);
+			return 0;
+		}
+		late = VMB_PKT_LATE;
+		VMBI_STORE32_RELAXED(&ch->requests.buried, ch->requests.buried + 1);
 	}
-	if (late | p->flags)
-		recv_late(p, late);
+	recv_late(p, late);
 	return VMB_YES;
 }
 
@@ -167,6 +170,7 @@ static int recv_pipe(struct vmb_channel *ch, struct vmb_packet *p, const struct 
 	if (len > ch->max_pipe)
 		return recv_violation(ch, VMB_R_PAYLOAD, recv_start(ch, all));
 	*data = vmbi_channel_strip(all, p->head_len + VMBI_PIPE_HEADER, len, ch->rx.ring.size);
+	p->payload = p->payload ? (const uint8_t *)p->payload + VMBI_PIPE_HEADER : NULL;
 	p->len = len;
 	p->head_len = 0;
 	return VMB_YES;
@@ -197,6 +201,7 @@ static VMBI_RING_COLD int recv_small(struct vmb_channel *ch, struct vmb_packet *
 		}
 		recv_late(p, late);
 	}
+	p->payload = NULL;
 	recv_back(ch, all);
 	ch->too_small = recv_number(ch);
 	return VMB_ETOOSMALL;
@@ -248,38 +253,84 @@ static VMBI_RING_LONG int recv_long(struct vmb_channel *ch, void *buf, size_t by
 	}
 }
 
-/* Copy a packet that has no variable header, and give back what is due. */
-static VMBI_RING_LONG int recv_copy(struct vmb_channel *ch, const struct vmb_view *all, void *buf)
+/* ---- the short way */
+
+/* The packet at next is not for it; word is its first, fetched. */
+static VMBI_RING_LONG int recv_word(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p, uint64_t word)
 {
-	(void)vmb_rx_copy(&ch->rx, all, 0, buf, all->len);
-	if (ch->held >= ch->held_most)
-		(void)recv_release(ch);
+	struct vmb_view all;
+	int r = vmbi_rx_take_any(&ch->rx, word, p, &all);
+
+	return recv_long(ch, buf, bytes, p, &all, r);
+}
+
+/* So much space is due with this packet that it is given back now. */
+static VMBI_RING_LONG int recv_last(struct vmb_channel *ch, void *buf, const uint8_t *at, uint32_t len)
+{
+	if (len)
+		VMBI_COPY_OUT(buf, at, len);
+	(void)recv_release(ch);
 	return VMB_YES;
+}
+
+/* A packet for the caller, taken, with len bytes at `at`. */
+static VMBI_RING_SHORT int recv_give(struct vmb_channel *ch, void *buf, const uint8_t *at, uint32_t len)
+{
+	ch->due -= (int32_t)(VMBI_DESCRIPTOR + len + VMBI_FOOTER);
+	if (VMBI_RARELY(ch->due < 0))
+		return recv_last(ch, buf, at, len);
+	if (len)
+		VMBI_COPY_OUT(buf, at, len);
+	return VMB_YES;
+}
+
+/* A completion, taken, that no live request waits for. */
+static VMBI_RING_LONG int recv_other(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p, const uint8_t *at)
+{
+	struct vmb_view all = { 0, p->len };
+
+	return recv_match(ch, p) ? recv_give(ch, buf, at, p->len) : recv_long(ch, buf, bytes, p, &all, RECV_PASSED);
+}
+
+static VMBI_RING_LONG int recv_completion(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p, const uint8_t *at)
+{
+	if (!vmbi_request_complete(&ch->requests, p->id, VMBI_REQUEST_LIVE, &p->user))
+		return recv_other(ch, buf, bytes, p, at);
+	return recv_give(ch, buf, at, p->len);
+}
+
+/* The packet at next; there are bytes left. */
+static VMBI_RING_SHORT int recv_short(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p)
+{
+	uint32_t start = ch->rx.next;
+	const uint8_t *at;
+	uint64_t word;
+	size_t len;
+
+	if (!vmbi_rx_plain(&ch->rx, start, &word, &at, &len) || len >= ch->short_below || len > bytes)
+		return recv_word(ch, buf, bytes, p, word);
+	vmbi_rx_take(&ch->rx, start, word, at + 8, buf, p);
+	at += VMBI_DESCRIPTOR;
+	return p->kind == VMB_PKT_COMPLETION ? recv_completion(ch, buf, bytes, p, at) : recv_give(ch, buf, at, p->len);
+}
+
+static VMBI_RING_LONG int recv_look(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p)
+{
+	struct vmb_view none = { 0, 0 };
+	int r = vmbi_rx_look(&ch->rx);
+
+	return r == VMB_YES ? recv_short(ch, buf, bytes, p) : recv_long(ch, buf, bytes, p, &none, r);
 }
 
 int vmb_channel_recv(struct vmb_channel *ch, void *buf, size_t bytes, struct vmb_packet *p)
 {
-	struct vmb_view all;
-	const uint8_t *row;
 	uint32_t state;
-	int r;
 
 	VMBI_CHANNEL_CHECK(ch, p && (buf || !bytes) && !((uintptr_t)buf % 8));
 	state = VMBI_LOAD32_RELAXED(&ch->state);
 	if (state)
 		return vmbi_channel_refusal(state);
-	r = vmb_rx_next(&ch->rx, p, &all);
-	if (r != VMB_YES || p->head_len || p->len >= ch->short_below || p->len > bytes)
-		return recv_long(ch, buf, bytes, p, &all, r);
-	if (p->kind == VMB_PKT_COMPLETION && !recv_match(ch, p))
-		return recv_long(ch, buf, bytes, p, &all, RECV_PASSED);
-	p->payload = buf;
-	ch->held += VMBI_DESCRIPTOR + all.len + VMBI_FOOTER;
-	row = vmbi_ring_row(&ch->rx.ring, all.pos, all.len);
-	if (!row || !all.len || ch->held >= ch->held_most)
-		return recv_copy(ch, &all, buf);
-	VMBI_COPY_OUT(buf, row, all.len);
-	return VMB_YES;
+	return ch->rx.left ? recv_short(ch, buf, bytes, p) : recv_look(ch, buf, bytes, p);
 }
 
 int vmb_channel_next(struct vmb_channel *ch, struct vmb_packet *p, struct vmb_view *all)

@@ -83,23 +83,14 @@ static inline uint32_t vmbi_request_find(const struct vmbi_requests *r, uint64_t
 	return slot < r->size && !(n >> 46) ? slot : r->size;
 }
 
-/* [rx] A completion came: VMB_YES with its user, and *late = VMB_PKT_LATE for a cancelled one; or VMB_ENOENT: forged,
- * repeated or foreign. */
-static inline int vmbi_request_complete(struct vmbi_requests *r, uint64_t id, uint64_t *user, uint32_t *late)
+/* [rx] A completion came. `state`: of its request, live or zombie. VMB_YES with its user, and the slot is free; 0: none such is in flight. */
+static inline int vmbi_request_complete(struct vmbi_requests *r, uint64_t id, uint32_t state, uint64_t *user)
 {
-	uint32_t live, slot = vmbi_request_find(r, id, &live);
-	struct vmbi_request *q = &r->slots[slot];
+	uint32_t live, slot = vmbi_request_find(r, id, &live), freed = live - VMBI_REQUEST_LIVE;
 
-	if (slot == r->size)
-		return VMB_ENOENT;
-	*late = 0;
-	if (!VMBI_SWAP32(&q->word, live, live - VMBI_REQUEST_LIVE)) {
-		if (!VMBI_SWAP32(&q->word, live - VMBI_REQUEST_LIVE + VMBI_REQUEST_ZOMBIE, live - VMBI_REQUEST_LIVE))
-			return VMB_ENOENT;
-		*late = VMB_PKT_LATE;
-		VMBI_STORE32_RELAXED(&r->buried, r->buried + 1);
-	}
-	*user = q->user;
+	if (slot == r->size || !VMBI_SWAP32(&r->slots[slot].word, freed + state, freed))
+		return 0;
+	*user = r->slots[slot].user;
 	/* What [tx] read at this place it read before the latest of the takes whose completions came here, and each of those
 	 * was acquired. */
 	r->free[r->in & r->mask] = (uint16_t)slot;

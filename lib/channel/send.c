@@ -9,7 +9,7 @@
  * signals for certain, and a smaller packet can neither break the promise nor starve the larger one.
  */
 #include "channel.h"
-#include "../ring/access.h"
+#include "../ring/short.h"
 
 /* A payload that is not at p->payload: in parts; or, with a view, to be filled in place by the caller. */
 struct send_source {
@@ -199,23 +199,30 @@ static VMBI_RING_LONG int send_put(struct vmb_channel *ch, struct vmb_packet *p,
 	return r > 0 ? send_signal(ch) : r;
 }
 
-/*
- * The short way, for nearly all packets: no variable header, no pipe, and there is room for certain. What vmb_tx_put may say
- * then is 0 or VMB_EINVAL, and to a request only 0. 1: take it, by vmb_tx_put.
- */
-static VMBI_RING_SHORT int send_is_short(struct vmb_channel *ch, struct vmb_packet *p)
+/* The short way, for nearly all packets: no variable header, no pipe, room for certain, in a row. 1: done; 0: nothing has happened. */
+static VMBI_RING_SHORT int send_short(struct vmb_channel *ch, struct vmb_packet *p)
 {
 	struct vmbi_request *q;
+	uint64_t id;
+	uint8_t *to;
 
-	if (ch->tx_long || p->list.count | p->list.ranges || vmbi_packet_total(0, p->len) > ch->tx.room)
+	if (ch->tx_long)
 		return 0;
-	if (!send_is_request(p))
-		return 1;
-	if (p->kind != VMB_PKT_INBAND || p->flags != VMB_PKT_WANTS_REPLY)
-		return 0;
-	if (!vmbi_request_next(&ch->requests, &q, &p->id))
-		return 0;
-	vmbi_request_take(&ch->requests, q, p->user);
+	if (!send_is_request(p)) {
+		to = vmbi_tx_frame(&ch->tx, p, p->id);
+		if (!to)
+			return 0;
+	} else {
+		if (!vmbi_request_next(&ch->requests, &q, &id))
+			return 0;
+		to = vmbi_tx_frame(&ch->tx, p, id);
+		if (!to)
+			return 0;
+		vmbi_request_take(&ch->requests, q, p->user);
+		p->id = id;
+	}
+	if (p->len)
+		VMBI_COPY_IN(to, p->payload, p->len);
 	return 1;
 }
 
@@ -227,7 +234,7 @@ int vmb_channel_put(struct vmb_channel *ch, struct vmb_packet *p)
 	state = VMBI_LOAD32_RELAXED(&ch->state);
 	if (state)
 		return vmbi_channel_refusal(state);
-	return send_is_short(ch, p) ? vmb_tx_put(&ch->tx, p) : send_put(ch, p, NULL);
+	return send_short(ch, p) ? 0 : send_put(ch, p, NULL);
 }
 
 int vmb_channel_putv(struct vmb_channel *ch, struct vmb_packet *p, const struct vmb_span *parts, uint32_t n)
@@ -285,7 +292,7 @@ int vmb_channel_send(struct vmb_channel *ch, struct vmb_packet *p)
 	state = VMBI_LOAD32_RELAXED(&ch->state);
 	if (state)
 		return vmbi_channel_refusal(state);
-	r = send_is_short(ch, p) ? vmb_tx_put(&ch->tx, p) : send_queue(ch, p, NULL);
+	r = send_short(ch, p) ? 0 : send_queue(ch, p, NULL);
 	return r < 0 ? r : send_flush(ch, r);
 }
 
@@ -322,7 +329,7 @@ int vmb_channel_send_batch(struct vmb_channel *ch, const uint8_t *buf, uint32_t 
 
 		r = send_record(buf, bytes, &recs[i], &p);
 		if (!r)
-			r = send_is_short(ch, &p) ? vmb_tx_put(&ch->tx, &p) : send_queue(ch, &p, NULL);
+			r = send_short(ch, &p) ? 0 : send_queue(ch, &p, NULL);
 		if (r < 0)
 			break;
 		recs[i].id = p.id;

@@ -61,7 +61,9 @@ static inline uint32_t vmbi_ring_forward(uint32_t index, uint32_t n, uint32_t si
 {
 	uint32_t pos = index + n;
 
-	return pos >= size ? pos - size : pos;
+	if (VMBI_RARELY(pos >= size))
+		pos -= size;
+	return pos;
 }
 
 /* Bytes that are not occupied, 8 ... size. */
@@ -90,6 +92,17 @@ static inline uint8_t *vmbi_ring_word(const struct vmbi_ring *r, uint32_t pos)
 	if (r->data)
 		return r->data + (pos < r->linear ? pos : pos - r->size);
 	return r->pages[pos / VMB_PAGE] + pos % VMB_PAGE;
+}
+
+/* Where this index is, and up to which pos the bytes lie in a row. */
+static inline uint8_t *vmbi_ring_at(const struct vmbi_ring *r, uint32_t index, uint32_t *end)
+{
+	if (r->data) {
+		*end = r->linear;
+		return r->data + index;
+	}
+	*end = (index | (VMB_PAGE - 1)) + 1;
+	return r->pages[index / VMB_PAGE] + index % VMB_PAGE;
 }
 
 /* The len bytes from this index on if they lie in a row, else NULL. len <= size. */

@@ -3,9 +3,8 @@
  * The consumer of a ring: packets are given out in place, then released together. Its own words (Out, mask) are kept privately
  * and only ever stored; of the producer's, each is loaded once per decision, each descriptor word once. ring.md 8.3, 9.1, 10
  */
-#include "access.h"
+#include "short.h"
 #include "../abi.h"
-#include "../protocol/packet.h"
 
 /* VMB_CHECKED builds: is this a consumer? */
 static inline int rx_ours(const struct vmb_rx *rx)
@@ -128,8 +127,7 @@ static void rx_mask(struct vmb_rx *rx)
 	rx->mask = 1;
 }
 
-/* Everything known has been taken: look at In. VMB_YES, 0 or VMB_EPEER. */
-static int rx_look(struct vmb_rx *rx)
+VMBI_RING_LONG int vmbi_rx_look(struct vmb_rx *rx)
 {
 	uint32_t in;
 
@@ -145,42 +143,6 @@ static int rx_look(struct vmb_rx *rx)
 	return VMB_YES;
 }
 
-/* Count the packet at next as taken, whose first word has been fetched and checked, and give out what both words say. */
-static VMBI_RING_SHORT int rx_give(struct vmb_rx *rx, uint64_t word, uint64_t id, struct vmb_packet *p, struct vmb_view *all)
-{
-	uint32_t len8 = (uint32_t)(word >> 32) & 0xffff;
-	uint32_t total = len8 * 8 + VMBI_FOOTER;
-	uint32_t start = rx->next, size = rx->ring.size;
-
-	p->kind = (uint16_t)word;
-	p->flags = (uint16_t)(word >> 48);
-	p->len = all->len = len8 * 8 - VMBI_DESCRIPTOR;
-	p->id = id;
-	p->user = 0;
-	p->payload = NULL;
-	p->list = (struct vmb_list){ NULL, 0, 0 };
-	p->head_len = 0;
-	p->page_set = 0;
-	p->reserved = 0;
-	all->pos = vmbi_ring_forward(start, VMBI_DESCRIPTOR, size);
-	rx->next = vmbi_ring_forward(start, total, size);
-	rx->left -= total;
-	rx->fresh++;
-	return VMB_YES;
-}
-
-/* Is it the first word that nearly all packets have: in-band or completion, no header, known flags, all of it there? The others
- * take the way of vmbi_descriptor_check, which agrees. */
-static inline int rx_plain(uint64_t word, uint32_t left)
-{
-	uint64_t fixed = word & ~((uint64_t)VMB_PKT_WANTS_REPLY << 48 | (uint64_t)VMBI_LEN8_MAX << 32);
-	uint32_t len8 = (uint32_t)(word >> 32) & 0xffff;
-
-	if (fixed != (VMB_PKT_INBAND | 2 << 16) && fixed != (VMB_PKT_COMPLETION | 2 << 16))
-		return 0;
-	return len8 >= 2 && len8 * 8 + VMBI_FOOTER <= left;
-}
-
 /* What the word that counts the ranges says, and whether so many can be there. ring.md 9.1 rule 7 */
 static inline int rx_ranges_fit(uint64_t word, const struct vmbi_descriptor *d)
 {
@@ -190,8 +152,13 @@ static inline int rx_ranges_fit(uint64_t word, const struct vmbi_descriptor *d)
 	return ranges && ranges <= (d->kind == VMB_PKT_GPA ? words / 2 : words);
 }
 
-/* The packet at next, whatever it is; word is its first, fetched. */
-static VMBI_RING_LONG int rx_take_any(struct vmb_rx *rx, uint64_t word, struct vmb_packet *p, struct vmb_view *all)
+/* The len bytes behind the descriptor at start. */
+static inline struct vmb_view rx_view(const struct vmb_rx *rx, uint32_t start, uint32_t len)
+{
+	return (struct vmb_view){ vmbi_ring_forward(start, VMBI_DESCRIPTOR, rx->ring.size), len };
+}
+
+VMBI_RING_LONG int vmbi_rx_take_any(struct vmb_rx *rx, uint64_t word, struct vmb_packet *p, struct vmb_view *all)
 {
 	struct vmbi_descriptor d = vmbi_descriptor_get(word);
 	uint32_t reason = vmbi_descriptor_check(&d, rx->left, (rx->ring.flags & VMB_RING_LOOSE) != 0);
@@ -204,7 +171,8 @@ static VMBI_RING_LONG int rx_take_any(struct vmb_rx *rx, uint64_t word, struct v
 	}
 	if (reason)
 		return rx_violated(rx, reason, start);
-	(void)rx_give(rx, word, VMBI_READ64(vmbi_ring_word(&rx->ring, start + 8)), p, all);
+	*all = rx_view(rx, start, vmbi_rx_total(word) - VMBI_DESCRIPTOR - VMBI_FOOTER);
+	vmbi_rx_take(rx, start, word, vmbi_ring_word(&rx->ring, start + 8), NULL, p);
 	p->head_len = d.data8 * 8 - VMBI_DESCRIPTOR;
 	p->len -= p->head_len;
 	if (ranges) {
@@ -216,29 +184,87 @@ static VMBI_RING_LONG int rx_take_any(struct vmb_rx *rx, uint64_t word, struct v
 	return VMB_YES;
 }
 
-/* The packet at next; there are bytes left. */
-static VMBI_RING_SHORT int rx_take(struct vmb_rx *rx, struct vmb_packet *p, struct vmb_view *all)
+/* The packet at next, in place; there are bytes left. */
+static VMBI_RING_SHORT int rx_next(struct vmb_rx *rx, struct vmb_packet *p, struct vmb_view *all)
 {
-	const uint8_t *row = vmbi_ring_row(&rx->ring, rx->next, VMBI_DESCRIPTOR);
-	uint64_t word = VMBI_READ64(row ? row : vmbi_ring_word(&rx->ring, rx->next));
+	uint32_t start = rx->next;
+	const uint8_t *at;
+	uint64_t word;
+	size_t len;
 
-	if (!row || !rx_plain(word, rx->left))
-		return rx_take_any(rx, word, p, all);
-	return rx_give(rx, word, VMBI_READ64(row + 8), p, all);
+	if (!vmbi_rx_plain(rx, start, &word, &at, &len))
+		return vmbi_rx_take_any(rx, word, p, all);
+	*all = rx_view(rx, start, (uint32_t)len);
+	vmbi_rx_take(rx, start, word, at + 8, at + VMBI_DESCRIPTOR, p);
+	return VMB_YES;
 }
 
-static VMBI_RING_LONG int rx_look_and_take(struct vmb_rx *rx, struct vmb_packet *p, struct vmb_view *all)
+static VMBI_RING_LONG int rx_look_and_next(struct vmb_rx *rx, struct vmb_packet *p, struct vmb_view *all)
 {
-	int r = rx_look(rx);
+	int r = vmbi_rx_look(rx);
 
-	return r == VMB_YES ? rx_take(rx, p, all) : r;
+	return r == VMB_YES ? rx_next(rx, p, all) : r;
 }
 
 int vmb_rx_next(struct vmb_rx *rx, struct vmb_packet *p, struct vmb_view *all)
 {
 	if (!rx_ours(rx) || !rx_given(p) || !rx_given(all))
 		return VMB_EINVAL;
-	return rx->left ? rx_take(rx, p, all) : rx_look_and_take(rx, p, all);
+	return rx->left ? rx_next(rx, p, all) : rx_look_and_next(rx, p, all);
+}
+
+/* The packet at next, copied: the way of those that are not plain, do not lie in a row, or for which there is no room. word is its first,
+ * fetched. */
+static VMBI_RING_LONG int rx_get_any(struct vmb_rx *rx, uint64_t word, void *buf, size_t bytes, struct vmb_packet *p)
+{
+	uint32_t start = rx->next, left = rx->left, done = 0;
+	struct vmb_view all;
+	int r = vmbi_rx_take_any(rx, word, p, &all);
+
+	if (r != VMB_YES)
+		return r;
+	if (all.len > bytes) { /* as if it had not been taken */
+		rx->next = start;
+		rx->left = left;
+		rx->fresh--;
+		return VMB_ETOOSMALL;
+	}
+	if (p->list.count && all.len >= 8) { /* the second is so if the first is */
+		vmbi_put64(buf, rx->head); /* as it was checked, whatever it is by now */
+		done = 8;
+	}
+	vmbi_ring_read(&rx->ring, all.pos + done, (uint8_t *)buf + done, all.len - done);
+	p->payload = (const uint8_t *)buf + p->head_len;
+	return VMB_YES;
+}
+
+/* The packet at next, copied; there are bytes left. */
+static VMBI_RING_SHORT int rx_get(struct vmb_rx *rx, void *buf, size_t bytes, struct vmb_packet *p)
+{
+	uint32_t start = rx->next;
+	const uint8_t *at;
+	uint64_t word;
+	size_t len;
+
+	if (!vmbi_rx_plain(rx, start, &word, &at, &len) || !len || len > bytes)
+		return rx_get_any(rx, word, buf, bytes, p);
+	vmbi_rx_take(rx, start, word, at + 8, buf, p);
+	VMBI_COPY_OUT(buf, at + VMBI_DESCRIPTOR, len);
+	return VMB_YES;
+}
+
+static VMBI_RING_LONG int rx_look_and_get(struct vmb_rx *rx, void *buf, size_t bytes, struct vmb_packet *p)
+{
+	int r = vmbi_rx_look(rx);
+
+	return r == VMB_YES ? rx_get(rx, buf, bytes, p) : r;
+}
+
+int vmb_rx_get(struct vmb_rx *rx, void *buf, size_t bytes, struct vmb_packet *p)
+{
+	if (!rx_ours(rx) || !rx_given(p) || (bytes && !rx_given(buf)))
+		return VMB_EINVAL;
+	return rx->left ? rx_get(rx, buf, bytes, p) : rx_look_and_get(rx, buf, bytes, p);
 }
 
 int vmb_rx_rewind(struct vmb_rx *rx)

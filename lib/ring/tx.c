@@ -4,9 +4,8 @@
  * size) are kept privately and only ever stored; of the consumer's, Out and the mask, each is loaded once per decision. ring.md
  * 8.2, 8.4, 10
  */
-#include "access.h"
+#include "short.h"
 #include "../abi.h"
-#include "../protocol/packet.h"
 
 #define TX_TOTAL_MAX (VMBI_LEN8_MAX * 8 + VMBI_FOOTER)
 
@@ -173,45 +172,6 @@ static int tx_make_room(struct vmb_tx *tx, uint64_t total)
 
 /* ---- writing a packet. ring.md 4 */
 
-static inline void tx_advance(struct vmb_tx *tx, uint32_t start, uint32_t total)
-{
-	tx->next = vmbi_ring_forward(start, total, tx->ring.size);
-	tx->room -= total;
-	tx->fresh++;
-}
-
-/* Is this, kind and flags of a first word, a packet that has no variable header and may be sent? */
-static inline int tx_plain(uint64_t first)
-{
-	return (first & ~((uint64_t)VMB_PKT_WANTS_REPLY << 48)) == VMB_PKT_INBAND || first == VMB_PKT_COMPLETION;
-}
-
-/*
- * Write all but the payload of a packet that is plain, fits for certain and lies in a row, and count it in. Where its payload
- * goes; NULL: it is not such a packet, and nothing has happened.
- */
-static VMBI_RING_SHORT uint8_t *tx_frame(struct vmb_tx *tx, const struct vmb_packet *p)
-{
-	uint64_t first = p->kind | (uint64_t)p->flags << 48;
-	uint64_t total = vmbi_packet_total(0, p->len);
-	uint32_t start = tx->next;
-	uint8_t *to, *end;
-
-	if (!tx_plain(first) || (p->list.count | p->list.ranges) || total > tx->room)
-		return NULL;
-	to = vmbi_ring_row(&tx->ring, start, (uint32_t)total);
-	if (!to)
-		return NULL;
-	end = to + (uint32_t)total - VMBI_FOOTER;
-	VMBI_WRITE64(to, first | VMBI_DESCRIPTOR / 8 << 16 | (total - VMBI_FOOTER) / 8 << 32);
-	VMBI_WRITE64(to + 8, p->id);
-	if (p->len & 7)
-		VMBI_WRITE64(end - 8, 0);
-	VMBI_WRITE64(end, (uint64_t)start << 32);
-	tx_advance(tx, start, (uint32_t)total);
-	return to + VMBI_DESCRIPTOR;
-}
-
 /* The same for any packet: 0 and the pos of its payload, or an error. */
 static VMBI_RING_LONG int tx_frame_any(struct vmb_tx *tx, const struct vmb_packet *p, uint32_t *payload)
 {
@@ -237,7 +197,7 @@ static VMBI_RING_LONG int tx_frame_any(struct vmb_tx *tx, const struct vmb_packe
 	if (p->len & 7)
 		VMBI_WRITE64(vmbi_ring_word(r, end - 8), 0);
 	VMBI_WRITE64(vmbi_ring_word(r, end), (uint64_t)start << 32);
-	tx_advance(tx, start, size + VMBI_FOOTER);
+	vmbi_tx_advance(tx, start, size + VMBI_FOOTER);
 	*payload = start + VMBI_DESCRIPTOR + head;
 	return 0;
 }
@@ -257,13 +217,18 @@ int vmb_tx_reserve(struct vmb_tx *tx, const struct vmb_packet *p, struct vmb_vie
 	if (!tx_ours(tx) || !tx_given(p) || !tx_given(payload))
 		return VMB_EINVAL;
 	pos = tx->next + VMBI_DESCRIPTOR;
-	if (!tx_frame(tx, p)) {
+	if (!vmbi_tx_frame(tx, p, p->id)) {
 		r = tx_frame_any(tx, p, &pos);
 		if (r)
 			return r;
 	}
 	tx_view(tx, payload, pos, p->len);
 	return 0;
+}
+
+void *vmb_tx_place(struct vmb_tx *tx, const struct vmb_packet *p)
+{
+	return tx_ours(tx) && tx_given(p) ? vmbi_tx_frame(tx, p, p->id) : NULL;
 }
 
 static VMBI_RING_LONG int tx_put_any(struct vmb_tx *tx, const struct vmb_packet *p)
@@ -282,7 +247,7 @@ int vmb_tx_put(struct vmb_tx *tx, const struct vmb_packet *p)
 
 	if (!tx_ours(tx) || !tx_given(p) || (p->len && !tx_given(p->payload)))
 		return VMB_EINVAL;
-	to = tx_frame(tx, p);
+	to = vmbi_tx_frame(tx, p, p->id);
 	if (!to)
 		return tx_put_any(tx, p);
 	if (p->len)

@@ -188,6 +188,23 @@ struct vmb_view rig_next(struct rig *r, struct vmb_packet *p)
 	return all;
 }
 
+int rig_in_place(const struct rig *r, const struct vmb_packet *p, const struct vmb_view *all)
+{
+	uint32_t start = (all->pos + r->size - 16) % r->size, total = all->len + 24;
+	int plain = (p->kind == VMB_PKT_INBAND || p->kind == VMB_PKT_COMPLETION) && !p->head_len && p->flags <= VMB_PKT_WANTS_REPLY;
+	const uint8_t *at = p->payload;
+
+	if (r->kind == RIG_LIST) {
+		int row = start % VMB_PAGE + total <= VMB_PAGE;
+
+		return at == (plain && row ? (const uint8_t *)r->mem.pages[all->pos / VMB_PAGE] + all->pos % VMB_PAGE : NULL);
+	}
+	if (!plain || (r->kind == RIG_ONCE && start + total > r->size))
+		return !at;
+	return at && at >= (const uint8_t *)r->mem.data && (size_t)(at - (const uint8_t *)r->mem.data) % r->size == all->pos &&
+	       at + total - 16 <= (const uint8_t *)r->mem.data + (r->kind == RIG_TWICE ? 2 : 1) * r->size;
+}
+
 uint32_t rig_random(uint64_t *state)
 {
 	uint32_t x = (uint32_t)((*state >> 18 ^ *state) >> 27), turn = (uint32_t)(*state >> 59);

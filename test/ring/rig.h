@@ -60,6 +60,9 @@ int rig_send(struct rig *r, uint32_t len);
 /* Next, expected to be there. */
 struct vmb_view rig_next(struct rig *r, struct vmb_packet *p);
 
+/* Is p->payload what vmb_rx_next gives with this view: where the payload is, if it has no header and all of the packet lies in a row, else NULL? */
+int rig_in_place(const struct rig *r, const struct vmb_packet *p, const struct vmb_view *all);
+
 /* Numbers that look random, the same in every run. */
 uint32_t rig_random(uint64_t *state);
 

@@ -15,6 +15,7 @@ static struct model model;
 static uint64_t state;
 static uint8_t payload[600 * 1024];
 static uint64_t words[2048];
+static uint32_t placed; /* packets that vmb_tx_place took */
 
 static uint32_t below(uint32_t n)
 {
@@ -76,6 +77,16 @@ static int step_put(uint32_t way)
 	struct vmb_view v = { 0, 0 };
 	int want = model_put(&model, &p, way == 3 ? NULL : bytes, &pos), got;
 
+	if (way == 4) { /* in place: only what is plain and in a row, and where the room is known already */
+		uint8_t *to = vmb_tx_place(r->tx, &p);
+
+		if (to && (want || p.kind == VMB_PKT_GPA || p.kind == VMB_PKT_XFER))
+			return 0;
+		if (to && p.len)
+			memcpy(to, bytes, p.len);
+		placed += to != NULL;
+		return to || vmb_tx_put(r->tx, &p) == want;
+	}
 	if (way == 1)
 		return vmb_tx_putv(r->tx, &p, parts, 2) == want;
 	if (way < 2)
@@ -104,7 +115,7 @@ static int step_next(void)
 	if (p.kind != want.kind || p.flags != want.flags || p.id != want.id || p.len != want.len || p.head_len != want.head_len)
 		return 0;
 	if (p.list.ranges != want.list.ranges || p.list.count != want.list.count || p.page_set != want.page_set || p.user ||
-	    p.payload)
+	    !rig_in_place(r, &p, &v))
 		return 0;
 	if (v.pos != all.pos || v.len != all.len || vmb_rx_copy(r->rx, &v, 0, copy, v.len))
 		return 0;
@@ -112,6 +123,34 @@ static int step_next(void)
 		if (copy[i] != model.data[(v.pos + i) % r->size])
 			return 0;
 	return 1;
+}
+
+/* Copied, at times into too small a buffer: then it stays. */
+static int step_get(void)
+{
+	static uint64_t copy[600 * 1024 / 8];
+	struct model before = model;
+	struct vmb_packet p, want;
+	struct vmb_view all = { 0, 0 };
+	int got, expected = model_next(&model, &want, &all);
+	size_t bytes = below(4) ? sizeof copy : below(all.len + 16);
+
+	memset(&p, 0xff, sizeof p);
+	got = vmb_rx_get(r->rx, copy, bytes, &p);
+	if (expected != VMB_YES)
+		return got == expected;
+	if (p.kind != want.kind || p.flags != want.flags || p.id != want.id || p.len != want.len || p.head_len != want.head_len ||
+	    p.list.ranges != want.list.ranges || p.list.count != want.list.count || p.list.words || p.page_set != want.page_set || p.user)
+		return 0;
+	if (all.len > bytes) {
+		model = before;
+		model_mask(&model);
+		return got == VMB_ETOOSMALL;
+	}
+	for (uint32_t i = 0; i < all.len; i++)
+		if (((uint8_t *)copy)[i] != model.data[(all.pos + i) % r->size])
+			return 0;
+	return got == VMB_YES && p.payload == (uint8_t *)copy + p.head_len;
 }
 
 static int step_new_producer(int with_cursor)
@@ -152,8 +191,8 @@ static int step(uint32_t dice)
 	case 12: model_mask(&model); return !vmb_rx_mask(r->rx);
 	case 13: return below(8) || step_new_producer((int)below(2));
 	case 14: return below(8) || step_new_consumer((int)below(2));
-	case 15: case 16: case 17: case 18: case 19: case 20: case 21: case 22: case 23: return step_next();
-	default: return step_put(below(4));
+	case 15: case 16: case 17: case 18: case 19: case 20: case 21: case 22: case 23: return dice % 2 ? step_next() : step_get();
+	default: return step_put(below(5));
 	}
 }
 
@@ -179,6 +218,7 @@ static void agree(uint32_t kind, uint32_t pages, uint32_t steps)
 	uint64_t signals[2] = { 0, 0 }, moved = 0;
 
 	cr_assert_not_null(data);
+	placed = 0;
 	r = rig_new(kind, pages);
 	for (uint32_t i = 0; i < r->size; i++)
 		r->data[i] = data[i] = (uint8_t)rig_random(&state);
@@ -197,6 +237,7 @@ static void agree(uint32_t kind, uint32_t pages, uint32_t steps)
 		moved += dice >= 15 && model.taken != model.released;
 	}
 	cr_assert(signals[0] && (signals[1] || pages > 8), "memory %u, %u pages: nothing was ever signalled", kind, pages);
+	cr_assert_gt(placed, steps / 100, "memory %u, %u pages: hardly a packet written in place", kind, pages);
 	cr_assert_gt(moved, steps / 10, "memory %u, %u pages: hardly a packet", kind, pages);
 	rig_free(r);
 	free(data);

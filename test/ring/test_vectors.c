@@ -209,7 +209,7 @@ static void check_read(struct rig *r, const struct vector *v, uint32_t n)
 	cr_assert_eq(p.head_len, head);
 	cr_assert_eq(p.len, all_len - head);
 	cr_assert_eq(p.len, (vector_fact(v, "len", n) + 7) / 8 * 8);
-	cr_assert_null(p.payload);
+	cr_assert(rig_in_place(r, &p, &all));
 	cr_assert_null(p.list.words);
 	cr_assert_eq(p.list.count, head ? head / 8 - 1 : 0);
 	cr_assert_eq(p.list.ranges, head ? get64(at + 16) >> 32 : 0);

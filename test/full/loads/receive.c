@@ -30,10 +30,10 @@ static const char *const packet_names[PACKETS] = {
 	"bad count", "bad range", "bad window", "bad pipe"
 };
 
-enum call { RX_NEXT, RX_COPY, RX_PARTS, RECV, RECV_SMALL, SKIP, NEXT, BATCH_ONE, BATCH, RECV_ROOM, RELEASE, SLEEP, CALLS };
+enum call { RX_NEXT, RX_GET, RX_COPY, RX_PARTS, RECV, RECV_SMALL, SKIP, NEXT, BATCH_ONE, BATCH, RECV_ROOM, RELEASE, SLEEP, CALLS };
 
 static const char *const call_names[CALLS] = {
-	"vmb_rx_next", "vmb_rx_copy", "vmb_rx_copy in parts", "vmb_channel_recv", "vmb_channel_recv, buffer too small",
+	"vmb_rx_next", "vmb_rx_get", "vmb_rx_copy", "vmb_rx_copy in parts", "vmb_channel_recv", "vmb_channel_recv, buffer too small",
 	"vmb_channel_skip", "vmb_channel_next", "vmb_channel_recv_batch of 1", "vmb_channel_recv_batch",
 	"vmb_channel_recv, peer waits for room", "vmb_channel_release", "vmb_rx_sleep"
 };
@@ -195,6 +195,7 @@ static int call_it(enum call call)
 {
 	switch (call) {
 	case RX_NEXT: return vmb_rx_next(rx, &out.p, &out.all);
+	case RX_GET: return vmb_rx_get(rx, out.buf, sizeof out.buf, &out.p);
 	case RX_COPY: return vmb_rx_copy(rx, &out.all, 0, out.buf, out.all.len);
 	case RX_PARTS: return copy_parts();
 	case RECV: case RECV_ROOM: return vmb_channel_recv(ch, out.buf, sizeof out.buf, &out.p);
@@ -221,7 +222,7 @@ static const char *want(enum call call, enum packet what)
 		return "P1I1";
 	if (call == SKIP)
 		return big ? "P1" : ""; /* a quarter of the ring is due */
-	if (call == RX_NEXT)
+	if (call == RX_NEXT || call == RX_GET)
 		return "I1";
 	if (what == NOTHING)
 		return "I2P1"; /* look, sleep: 10.3 */
@@ -244,9 +245,9 @@ static int want_result(enum call call, enum packet what)
 		return 0;
 	if (call == SLEEP)
 		return 0;
-	if (call == RX_NEXT ? is_bad_for_ring(what) : is_bad(what) && !(call == NEXT && (what == BAD_RANGE || what == BAD_WINDOW)))
+	if (call == RX_NEXT || call == RX_GET ? is_bad_for_ring(what) : is_bad(what) && !(call == NEXT && (what == BAD_RANGE || what == BAD_WINDOW)))
 		return VMB_EPEER;
-	if (what == NOTHING || (what == UNMATCHED && call != RX_NEXT))
+	if (what == NOTHING || (what == UNMATCHED && call != RX_NEXT && call != RX_GET))
 		return 0;
 	if (call == RECV_SMALL && what != EMPTY_INBAND && what != PIPE_EMPTY)
 		return VMB_ETOOSMALL;

@@ -137,6 +137,10 @@ extern "C" {
     /// payload (p->payload is not read): fill `*payload`, then reserve more or commit. p->id is
     /// written as it is. `VMB_EFULL`, `VMB_ETOOBIG`, `VMB_EPEER`, `VMB_EINVAL`.
     pub fn vmb_tx_reserve(tx: *mut vmb_tx, p: *const vmb_packet, payload: *mut vmb_view) -> c_int;
+    /// `[tx]` As `vmb_tx_reserve`, for nearly all packets: where the payload goes, p->len bytes of it.
+    /// Null: it has a list or does not lie in a row, or there may be no room, or something is
+    /// wrong, and nothing has happened: `vmb_tx_reserve` does it, or says what.
+    pub fn vmb_tx_place(tx: *mut vmb_tx, p: *const vmb_packet) -> *mut c_void;
     /// `[tx]` As `vmb_tx_reserve`, with the payload copied.
     pub fn vmb_tx_put(tx: *mut vmb_tx, p: *const vmb_packet) -> c_int;
     /// `[tx]` As `vmb_tx_put`, with the payload gathered from n parts, whose lengths must sum up to
@@ -154,9 +158,16 @@ extern "C" {
     pub fn vmb_tx_arm(tx: *mut vmb_tx, p: *const vmb_packet, least: u32) -> c_int;
     /// `[rx]` The next packet, in place: `*all` is its variable header (p->head_len bytes) and
     /// payload. `VMB_YES`, 0 when empty, `VMB_EPEER`. The bytes stay the peer's to change: read
-    /// each once, or `vmb_rx_copy`. p->payload is NULL, p->list only counted: copy the header, then
-    /// `vmb_list_check`. The first packet after a sleep masks the peer's signals. ring.md 8.3.
+    /// each once, or `vmb_rx_copy`. p->payload is where the payload of nearly all packets is, as long
+    /// as it is not released; null if there is a header or it does not lie in a row: `vmb_rx_spans`.
+    /// p->list is only counted: copy the header, then `vmb_list_check`. The first packet after a
+    /// sleep masks the peer's signals. ring.md 8.3.
     pub fn vmb_rx_next(rx: *mut vmb_rx, p: *mut vmb_packet, all: *mut vmb_view) -> c_int;
+    /// `[rx]` The next packet, copied into buf, which is 8-aligned: variable header and payload,
+    /// where p->payload points. `VMB_YES`, 0 when empty, `VMB_EPEER`, as `vmb_rx_next`;
+    /// `VMB_ETOOSMALL`: p->head_len + p->len say what it needs, and it stays. p->list is only
+    /// counted, by the word that buf now begins with: `vmb_list_check`. ring.md 8.3.
+    pub fn vmb_rx_get(rx: *mut vmb_rx, buf: *mut c_void, bytes: usize, p: *mut vmb_packet) -> c_int;
     /// `[rx]` Publish that everything returned so far is free. 0, `VMB_SIGNAL`, `VMB_EPEER`.
     pub fn vmb_rx_release(rx: *mut vmb_rx) -> c_int;
     /// `[rx]` Go back to the first packet not released. They come again and are validated again.

@@ -8,7 +8,7 @@ use crate::memory::Signal;
 use crate::packet::{Incoming, Packet, Part, Transaction};
 use crate::record::{Arrival, Record};
 use crate::rx::Received;
-use crate::tx::Room;
+use crate::tx::{Place, Room};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
@@ -94,7 +94,7 @@ impl<'c> Sender<'c> {
         self.facts(r)?;
         // SAFETY: [tx], by &mut. The ring half lies in the channel, and is used for spans and copies only.
         check(unsafe { sys::vmb_channel_tx(self.raw.as_ptr(), &mut tx) })?;
-        fill(&mut Room::new(NonNull::new(tx).ok_or(Error::Invalid)?, view));
+        fill(&mut Room::new(NonNull::new(tx).ok_or(Error::Invalid)?, Place::View(view)));
         Ok(RequestId(raw.id))
     }
 

@@ -4,7 +4,7 @@
 use crate::error::{check, Error, Result};
 use crate::list::{length, List};
 use crate::memory::{Cursor, Receiving, RingMemory, Signal, Span, Violation};
-use crate::packet::Kind;
+use crate::packet::{Incoming, Kind};
 use crate::storage::{self, Storage};
 use core::alloc::Layout;
 use core::fmt;
@@ -23,6 +23,7 @@ use vmbus_sys as sys;
 /// ```
 pub struct Rx<'m> {
     raw: NonNull<sys::vmb_rx>,
+    needed: usize,
     _storage: Storage<'m>,
     _memory: PhantomData<RingMemory<'m, Receiving>>,
 }
@@ -57,7 +58,7 @@ impl<'m> Rx<'m> {
         // a cursor.
         check(unsafe { sys::vmb_rx_init(storage.base(), storage.bytes(), &memory.raw, from, &mut raw) })?;
         let raw = NonNull::new(raw).ok_or(Error::Invalid)?;
-        Ok(Self { raw, _storage: storage, _memory: PhantomData })
+        Ok(Self { raw, needed: 0, _storage: storage, _memory: PhantomData })
     }
 
     /// A half in storage of its own. `from`: where an earlier one stood.
@@ -85,6 +86,46 @@ impl<'m> Rx<'m> {
         // SAFETY: [rx], by &mut.
         let facts = check(unsafe { sys::vmb_rx_next(self.raw.as_ptr(), &mut raw, &mut all) })?;
         Ok((facts != 0).then_some(Received { rx: self.raw, raw, all, _rx: PhantomData }))
+    }
+
+    /// The next packet, copied into `buffer`. `None`: the ring is empty. [`Error::TooSmall`]: it needs [`needed`](Self::needed)
+    /// bytes, and stays. [`Error::Invalid`]: what should be its list is none, and it has been passed over.
+    ///
+    /// ```
+    /// # #[cfg(feature = "alloc")] {
+    /// # use vmbus::{Error, Packet, RingBuffer, Rx, Tx};
+    /// # let mut ring = RingBuffer::new(1)?;
+    /// # let (tx, rx) = ring.halves();
+    /// # let (mut tx, mut rx) = (Tx::new(tx, None)?, Rx::new(rx, None)?);
+    /// let _ = tx.put(&Packet::in_band(b"sixteen bytes of"))?;
+    /// assert_eq!(rx.get(&mut [0]).unwrap_err(), Error::TooSmall);
+    /// let mut buffer = vec![0; rx.needed() / 8];
+    /// assert_eq!(rx.get(&mut buffer)?.unwrap().payload(), b"sixteen bytes of");
+    /// # }
+    /// # Ok::<(), vmbus::Error>(())
+    /// ```
+    #[inline]
+    pub fn get<'b>(&mut self, buffer: &'b mut [u64]) -> Result<Option<Incoming<'b>>> {
+        let mut raw = sys::vmb_packet::default();
+        let bytes = size_of_val(buffer);
+        // SAFETY: [rx], by &mut; the buffer is so long, and aligned to 8 as the library wants it.
+        let r = unsafe { sys::vmb_rx_get(self.raw.as_ptr(), buffer.as_mut_ptr().cast(), bytes, &mut raw) };
+        if r == sys::VMB_ETOOSMALL {
+            self.needed = raw.head_len as usize + raw.len as usize;
+        }
+        if check(r)? & sys::VMB_YES == 0 {
+            return Ok(None);
+        }
+        if raw.list.count != 0 {
+            copied_list(&mut raw, buffer)?;
+        }
+        // SAFETY: the packet is a copy in the buffer, which is lent for 'b; its list has just been checked.
+        Ok(Some(unsafe { Incoming::from_raw(raw) }))
+    }
+
+    /// Bytes that the packet needs which the last [`Error::TooSmall`] was about.
+    pub fn needed(&self) -> usize {
+        self.needed
     }
 
     /// Gives the space of all that was received back to the peer.
@@ -132,6 +173,20 @@ impl<'m> Rx<'m> {
         let _storage = unsafe { ptr::read(&this._storage) };
         Cursor(at)
     }
+}
+
+/// The list that a copied packet's variable header is, made one of this machine's; of GPA direct checked.
+#[cold]
+fn copied_list(raw: &mut sys::vmb_packet, buffer: &mut [u64]) -> Result<()> {
+    let words = buffer.get_mut(1..=raw.list.count as usize).ok_or(Error::Invalid)?;
+    for word in words.iter_mut() {
+        *word = u64::from_le(*word);
+    }
+    raw.list = match Kind::of(raw) {
+        Kind::Gpa => List::new(words, raw.list.ranges)?.raw,
+        _ => sys::vmb_list { words: words.as_ptr(), count: raw.list.count.min(raw.list.ranges), ..raw.list },
+    };
+    Ok(())
 }
 
 impl Drop for Rx<'_> {
@@ -216,6 +271,13 @@ impl Received<'_> {
     pub fn read(&self, offset: usize, to: &mut [u8]) -> Result<()> {
         if offset > self.len() {
             return Err(Error::Invalid);
+        }
+        if !self.raw.payload.is_null() && to.len() <= self.len() - offset {
+            // SAFETY: [rx]: the half is borrowed; so many bytes of the ring lie there.
+            unsafe {
+                ptr::copy_nonoverlapping(self.raw.payload.cast::<u8>().add(offset), to.as_mut_ptr(), to.len())
+            };
+            return Ok(());
         }
         self.copy(self.raw.head_len as usize + offset, to.as_mut_ptr(), to.len())
     }

@@ -133,8 +133,8 @@ impl<'m> Tx<'m> {
     #[inline]
     pub fn reserve(&mut self, packet: &Packet<'_>, len: u32) -> Result<Reservation<'_, 'm>> {
         let mut batch = self.batch();
-        let view = batch.view(packet, len)?;
-        Ok(Reservation { batch, view })
+        let place = batch.place(packet, len)?;
+        Ok(Reservation { batch, place })
     }
 
     /// Several packets that are published together.
@@ -219,12 +219,21 @@ impl<'t, 'm> Batch<'t, 'm> {
     }
 
     #[inline]
-    fn view(&mut self, packet: &Packet<'_>, len: u32) -> Result<sys::vmb_view> {
-        let mut view = sys::vmb_view::default();
+    fn place(&mut self, packet: &Packet<'_>, len: u32) -> Result<Place> {
+        let raw = packet.sized(len);
         // SAFETY: [tx], by &mut; the payload is not read.
-        check(unsafe { sys::vmb_tx_reserve(self.tx.raw.as_ptr(), &packet.sized(len), &mut view) })?;
+        let row = NonNull::new(unsafe { sys::vmb_tx_place(self.tx.raw.as_ptr(), &raw) });
+        let place = match row {
+            Some(row) => Place::Row(row.cast(), len as usize),
+            None => {
+                let mut view = sys::vmb_view::default();
+                // SAFETY: the same.
+                check(unsafe { sys::vmb_tx_reserve(self.tx.raw.as_ptr(), &raw, &mut view) })?;
+                Place::View(view)
+            }
+        };
         self.tx.open = true;
-        Ok(view)
+        Ok(place)
     }
 
     /// Room for one more packet, which `fill` writes. Where that says no, or panics, all that was put since the last commit
@@ -234,9 +243,9 @@ impl<'t, 'm> Batch<'t, 'm> {
     where
         F: FnOnce(&mut Room<'_>) -> Result<()>,
     {
-        let view = self.view(packet, len)?;
+        let place = self.place(packet, len)?;
         let unfinished = Batch { tx: self.tx };
-        fill(&mut Room::new(unfinished.tx.raw, view))?;
+        fill(&mut Room::new(unfinished.tx.raw, place))?;
         core::mem::forget(unfinished);
         Ok(())
     }
@@ -274,23 +283,26 @@ impl Drop for Batch<'_, '_> {
 #[derive(Debug)]
 pub struct Reservation<'t, 'm> {
     batch: Batch<'t, 'm>,
-    view: sys::vmb_view,
+    place: Place,
 }
 
 impl Reservation<'_, '_> {
     #[inline]
     fn room(&mut self) -> Room<'_> {
-        Room::new(self.batch.tx.raw, self.view)
+        Room::new(self.batch.tx.raw, self.place)
     }
 
     /// Bytes of payload.
     pub fn len(&self) -> usize {
-        self.view.len as usize
+        match self.place {
+            Place::Row(_, len) => len,
+            Place::View(view) => view.len as usize,
+        }
     }
 
     /// None?
     pub fn is_empty(&self) -> bool {
-        self.view.len == 0
+        self.len() == 0
     }
 
     /// Writes bytes of the payload. What is never written is whatever lay in the ring.
@@ -311,36 +323,69 @@ impl Reservation<'_, '_> {
     }
 }
 
+/// Where the payload of a packet that is being made lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// In a row of so many bytes, as nearly all do.
+    Row(NonNull<u8>, usize),
+    View(sys::vmb_view),
+}
+
 /// The payload of a packet that is being made in the ring.
 #[derive(Debug)]
 pub struct Room<'r> {
     /// Of a half that is borrowed, mutably, for 'r.
     tx: NonNull<sys::vmb_tx>,
-    view: sys::vmb_view,
+    place: Place,
     _tx: PhantomData<&'r mut sys::vmb_tx>,
 }
 
 impl Room<'_> {
     #[inline]
-    pub(crate) fn new(tx: NonNull<sys::vmb_tx>, view: sys::vmb_view) -> Self {
-        Self { tx, view, _tx: PhantomData }
+    pub(crate) fn new(tx: NonNull<sys::vmb_tx>, place: Place) -> Self {
+        Self { tx, place, _tx: PhantomData }
     }
 
     /// Writes bytes of the payload. [`Error::Invalid`]: they do not lie within it.
     #[inline]
     pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
-        let (offset, n) = (length(offset)?, length(bytes.len())?);
-        // SAFETY: [tx], by &mut; the library compares view, offset and n with the ring; n bytes are there.
-        check(unsafe { sys::vmb_tx_copy(self.tx.as_ptr(), &self.view, offset, bytes.as_ptr().cast(), n) })
-            .map(drop)
+        match self.place {
+            Place::Row(row, len) => {
+                if offset > len || bytes.len() > len - offset {
+                    return Err(Error::Invalid);
+                }
+                // SAFETY: `len` bytes of the ring lie at `row`, which is this half's to write until the packet is committed.
+                unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), row.as_ptr().add(offset), bytes.len()) };
+                Ok(())
+            }
+            Place::View(view) => {
+                let (offset, n) = (length(offset)?, length(bytes.len())?);
+                // SAFETY: [tx], by &mut; the library compares view, offset and n with the ring; n bytes are there.
+                check(unsafe { sys::vmb_tx_copy(self.tx.as_ptr(), &view, offset, bytes.as_ptr().cast(), n) })
+                    .map(drop)
+            }
+        }
     }
 
     /// Where the bytes from `offset` on lie, in as many rows as `spans` takes. Whoever writes there does what
     /// [`write`](Self::write) does, before the packet is committed or dropped.
     pub fn spans<'s>(&mut self, offset: usize, spans: &'s mut [Span]) -> Result<&'s [Span]> {
         let (slots, n) = Span::slots(spans);
-        // SAFETY: [tx], by &mut; Span is a vmb_span, and there are n of them.
-        let n = check(unsafe { sys::vmb_tx_spans(self.tx.as_ptr(), &self.view, length(offset)?, slots, n) })?;
+        let n = match self.place {
+            Place::Row(_, len) if offset > len => return Err(Error::Invalid),
+            Place::Row(_, len) if offset == len || n == 0 => 0,
+            Place::Row(row, len) => {
+                // SAFETY: `len` bytes lie at `row`; there is a slot for one span.
+                unsafe {
+                    slots.write(sys::vmb_span { base: row.as_ptr().add(offset).cast(), len: len - offset });
+                }
+                1
+            }
+            Place::View(view) => {
+                // SAFETY: [tx], by &mut; Span is a vmb_span, and there are n of them.
+                check(unsafe { sys::vmb_tx_spans(self.tx.as_ptr(), &view, length(offset)?, slots, n) })?
+            }
+        };
         Ok(&spans[..n as usize])
     }
 }

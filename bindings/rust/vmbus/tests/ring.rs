@@ -195,6 +195,78 @@ fn lists_are_copied_and_checked() {
 }
 
 #[test]
+fn lists_are_copied_with_their_packets() {
+    let mut ring = RingBuffer::new(1).unwrap();
+    let (tx, rx) = ring.halves();
+    let (mut tx, mut rx) = (Tx::new(tx, None).unwrap(), Rx::new(rx, None).unwrap());
+    let words = [range_word(8192, 0), 5, 6, range_word(1, 4095), 9];
+    let list = List::new(&words, 2).unwrap();
+    // SAFETY: nobody looks at the pages.
+    let packet = unsafe { Packet::gpa(list, b"payload.") };
+    let windows = [range_word(10, 20), range_word(30, 40)];
+    assert!(tx.put(&packet).unwrap().needed());
+    let _ = tx.put(&Packet::transfer(77, &windows, b"another.")).unwrap();
+
+    let mut buffer = [0; 16];
+    assert_eq!(rx.get(&mut buffer[..3]).unwrap_err(), Error::TooSmall);
+    let needed = rx.needed() / 8;
+    let got = rx.get(&mut buffer[..needed]).unwrap().unwrap();
+    assert_eq!(got.list().unwrap().words(), words);
+    assert_eq!((got.external_bytes(), got.payload()), (8193, &b"payload."[..]));
+    let got = rx.get(&mut buffer).unwrap().unwrap();
+    assert_eq!(got.windows().unwrap(), (77, &windows[..]));
+    assert_eq!(got.payload(), b"another.");
+    assert!(rx.get(&mut buffer).unwrap().is_none());
+}
+
+#[test]
+fn a_copied_packet_whose_list_is_none_is_passed_over() {
+    let mut ring = RingBuffer::new(1).unwrap();
+    let (tx, rx) = ring.halves();
+    let (mut tx, mut rx) = (Tx::new(tx, None).unwrap(), Rx::new(rx, None).unwrap());
+    let words = [range_word(8192, 0), 5, 6];
+    let list = List::new(&words, 1).unwrap();
+    // SAFETY: nobody looks at the pages.
+    let packet = unsafe { Packet::gpa(list, &[]) };
+    let mut room = tx.reserve(&packet, 8).unwrap();
+    room.write(0, b"payload.").unwrap();
+    let mut header = [Span::EMPTY; 1];
+    // The word that says how long the range is lies below the payload.
+    let at = room.spans(0, &mut header).unwrap()[0].as_ptr();
+    // SAFETY: in the ring, and nobody else's by now.
+    unsafe { at.cast::<u64>().sub(3).write(0) };
+    let _ = room.commit().unwrap();
+    let _ = tx.put(&Packet::in_band(b"the next")).unwrap();
+    let mut buffer = [0; 16];
+    assert_eq!(rx.get(&mut buffer).unwrap_err(), Error::Invalid);
+    assert_eq!(rx.get(&mut buffer).unwrap().unwrap().payload(), b"the next");
+}
+
+#[test]
+fn room_refuses_what_is_beyond_it() {
+    let mut ring = RingBuffer::new(1).unwrap();
+    let (tx, rx) = ring.halves();
+    let (mut tx, mut rx) = (Tx::new(tx, None).unwrap(), Rx::new(rx, None).unwrap());
+    let mut spans = [Span::EMPTY; 2];
+    for _ in 0..20 {
+        // In a row, and around the ring's end.
+        let mut room = tx.reserve(&Packet::in_band(&[]), 200).unwrap();
+        assert_eq!(room.write(193, &[0; 8]), Err(Error::Invalid));
+        assert_eq!(room.write(201, &[]), Err(Error::Invalid));
+        assert_eq!(room.write(usize::MAX, &[0]), Err(Error::Invalid));
+        assert!(room.write(192, &[0; 8]).is_ok() && room.write(200, &[]).is_ok());
+        assert_eq!(room.spans(50, &mut spans).unwrap().iter().map(Span::len).sum::<usize>(), 150);
+        assert!(
+            room.spans(200, &mut spans).unwrap().is_empty() && room.spans(0, &mut []).unwrap().is_empty()
+        );
+        assert!(room.spans(201, &mut spans).is_err());
+        let _ = room.commit().unwrap();
+        assert_eq!(rx.get(&mut [0; 25]).unwrap().unwrap().payload()[192..], [0; 8]);
+        let _ = rx.release().unwrap();
+    }
+}
+
+#[test]
 fn a_cursor_lets_another_half_go_on() {
     let mut ring = RingBuffer::new(1).unwrap();
     let (tx, rx) = ring.halves();
