@@ -30,6 +30,7 @@ T ?= 60
 # `make V=1` prints the commands.
 V ?=
 
+PROCESSORS := $(shell nproc 2>/dev/null || echo 1)
 ifeq ($(origin CC),default)
 CC := $(if $(CROSS_COMPILE),$(CROSS_COMPILE)gcc,cc)
 endif
@@ -84,7 +85,10 @@ HELPER_OBJECTS := $(call objects,$(filter-out $(TEST_SOURCES) $(THREAD_SOURCES),
 HELPERS := $(BUILD)/libhelpers.a
 TESTS := $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
 THREAD_TESTS := $(patsubst %.c,$(BUILD)/%,$(THREAD_SOURCES))
-QUICK_SCRIPTS := $(wildcard test/scripts/*.sh)
+# What is about the time that it takes runs alone; the longest of the others first.
+QUICK_ALONE := test/scripts/demo.sh
+QUICK_FIRST := test/scripts/linux.sh test/scripts/amalgamation.sh
+QUICK_SCRIPTS := $(filter-out $(QUICK_ALONE) $(QUICK_FIRST),$(wildcard test/scripts/*.sh))
 # Two at a time, each on one processor; those of a real guest first, for they take longest.
 FULL_FIRST := $(patsubst %,test/full/%.sh,linux qemu-host prove coverage loads fuzz model mutation sanitize rust ffi)
 FULL_SCRIPTS := $(FULL_FIRST) $(filter-out $(FULL_FIRST),$(wildcard test/full/*.sh))
@@ -163,7 +167,7 @@ $(EXAMPLES): $(HARNESS) $(STATIC)
 
 # Built on all processors, unless -j says otherwise: this is the first thing that people try.
 demo: ## both ends of a bus in one process: needs a compiler and make only, takes seconds
-	@$(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1)) $(BUILD)/examples/loopback
+	@$(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(PROCESSORS)) $(BUILD)/examples/loopback
 	@$(BUILD)/examples/loopback
 
 # ---- examples/kvm-linux: static programs, for they run in the guest's emulated host as well; x86-64 only. Its script runs them ----------------------
@@ -222,9 +226,9 @@ test-qemu-host: $(BARE_GUEST) $(KVM_PROGRAMS) ## that payload on QEMU 10's VMBus
 deps: ## print the Debian packages that the tests need; install what is missing, as root and without NO_INSTALL=1
 	@scripts/deps
 
-# Behind CFLAGS for test code: -O0 where all is built for a single run, and compiling it is the longer part (gcc then takes an address for a use). Not
-# for what walks schedules or states.
-TEST_CFLAGS :=
+# Behind CFLAGS for test code, which takes longer to compile than to run (at -O0 gcc takes an address for a use). Not for what walks schedules or
+# states.
+TEST_CFLAGS ?= -O0 -Wno-uninitialized
 WALKING := border interleave matrix order states threads
 
 # A library built differently for one area of tests: test/<area>/lib.flags holds the flags, for example -DVMB_CHECKED or a port of env.h.
@@ -246,7 +250,7 @@ $(TESTS) $(THREAD_TESTS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(HELPERS) $(HA
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $< -Wl,--start-group $(HELPERS) $(HARNESS) $(filter %/libvmbus.a,$^) -Wl,--end-group $(TEST_LIBRARY) $(LDLIBS)
 
-programs: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES) $(KVM_PROGRAMS) $(BARE_GUEST) all ## build everything that the tests run, without running it
+programs: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES) $(KVM_PROGRAMS) $(BARE_GUEST) all man ## build everything that the tests run, without running it
 
 test: ## all tests that take up to 10 minutes together; installs what `make deps` lists if root
 	@scripts/deps test
@@ -257,8 +261,10 @@ test: ## all tests that take up to 10 minutes together; installs what `make deps
 
 # The totals of the last run of these, also of one that failed. test-full takes them over while no program has changed since.
 $(BUILD)/test.result: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES) $(KVM_PROGRAMS) $(STATIC) $(SHARED) $(QUICK_SCRIPTS) \
-		test/counts test/run README.md
-	@BUILD=$(BUILD) test/run -o $@ $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(QUICK_SCRIPTS) || true
+		$(QUICK_ALONE) $(QUICK_FIRST) test/counts test/run README.md
+	@BUILD=$(BUILD) test/run -o $(BUILD)/alone.result $(QUICK_ALONE) || true
+	@BUILD=$(BUILD) CRITERION_JOBS=1 test/run -j$(PROCESSORS) -o $@ -a $(BUILD)/alone.result $(QUICK_FIRST) $(TESTS) $(THREAD_TESTS) $(REPLAYS) \
+		$(QUICK_SCRIPTS) || true
 
 test-full: ## everything: test (unless just run), sanitizers, mutations, coverage, freestanding checks, all real-guest tests
 	@scripts/deps test
@@ -285,7 +291,7 @@ test-mutation: ## break one rule of lib/ at a time: a named test must turn red
 COVERED := $(BUILD)/covered
 COVERED_PROGRAMS := $(filter-out $(BUILD)/test/border/%,$(TESTS)) $(THREAD_TESTS) $(EXAMPLES)
 coverage: ## lines and branches of lib/ that the suite reaches without the fuzzers, and which it does not reach
-	@$(MAKE) BUILD=$(COVERED) CC=$(CLANG) WERROR= SANITIZE=address,undefined TEST_CFLAGS=-O0 \
+	@$(MAKE) BUILD=$(COVERED) CC=$(CLANG) WERROR= SANITIZE=address,undefined \
 		CFLAGS='-O1 -g -fprofile-instr-generate -fcoverage-mapping -fprofile-update=atomic' coverage-programs
 	@INTERLEAVE_STATES=3000 scripts/coverage $(COVERED) $(patsubst $(BUILD)/%,$(COVERED)/%,$(COVERED_PROGRAMS))
 coverage-programs: $(COVERED_PROGRAMS)
@@ -299,7 +305,7 @@ sanitize-rest: sanitize
 sanitized = $(patsubst $(BUILD)/%,$(BUILD)/sanitize/%,$(SANITIZED))
 sanitize: ## the whole suite under address and undefined-behaviour sanitizers, the thread tests under the thread sanitizer
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' sanitize-threads || true
-	@$(MAKE) BUILD=$(BUILD)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' TEST_CFLAGS='-O0 -Wno-maybe-uninitialized' $(sanitized)
+	@$(MAKE) BUILD=$(BUILD)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' $(sanitized)
 	@INTERLEAVE_STATES=3000 test/run -a $(BUILD)/tsan/result $(sanitized)
 
 .PHONY: sanitize-threads
