@@ -26,7 +26,7 @@ verdicts() { # FILE: each "kept" passes, each "FAILED" does not
 plant() {
 	rm -rf "$planted"
 	mkdir -p "$planted/tree" &&
-		cp -Rp lib include scripts bench Makefile vmbus.map vmbus.pc.in "$planted/tree" &&
+		cp -Rp lib include scripts bench Makefile vmbus.map ./*.in "$planted/tree" &&
 		cp -Rp "$bench/library" "$planted/library" &&
 		sed -i "s/^\trx->fresh++;$/$touch$touch$touch$touch&/" "$planted/tree/lib/ring/short.h" &&
 		! cmp -s lib/ring/short.h "$planted/tree/lib/ring/short.h" &&
