@@ -89,9 +89,10 @@ THREAD_TESTS := $(patsubst %.c,$(BUILD)/%,$(THREAD_SOURCES))
 QUICK_ALONE := test/scripts/demo.sh
 QUICK_FIRST := test/scripts/linux.sh test/scripts/amalgamation.sh
 QUICK_SCRIPTS := $(filter-out $(QUICK_ALONE) $(QUICK_FIRST),$(wildcard test/scripts/*.sh))
-# Two at a time, each on one processor; those of a real guest first, for they take longest.
-FULL_FIRST := $(patsubst %,test/full/%.sh,linux qemu-host prove coverage loads fuzz model mutation sanitize rust ffi)
-FULL_SCRIPTS := $(FULL_FIRST) $(filter-out $(FULL_FIRST),$(wildcard test/full/*.sh))
+# Real guests take longest, and wait now and then: one after another, while the others, each on one processor, take what is left.
+FULL_GUESTS := $(patsubst %,test/full/%.sh,linux qemu-host)
+FULL_FIRST := $(patsubst %,test/full/%.sh,prove mutation foreign coverage loads fuzz sanitize rust ffi)
+FULL_OTHERS := $(FULL_FIRST) $(filter-out $(FULL_FIRST) $(FULL_GUESTS),$(wildcard test/full/*.sh))
 
 # Examples: a directory is a program, but for those with rules of their own.
 EXAMPLE_NAMES := $(filter-out kvm-linux bare-guest,$(patsubst examples/%/,%,$(sort $(dir $(wildcard examples/*/*.c)))))
@@ -270,7 +271,10 @@ test-full: ## everything: test (unless just run), sanitizers, mutations, coverag
 	@scripts/deps test
 	@$(MAKE) programs
 	@$(MAKE) $(BUILD)/test.result
-	@BUILD=$(BUILD) JOBS=1 CRITERION_JOBS=1 test/run -j2 -a $(BUILD)/test.result $(FULL_SCRIPTS)
+	@rm -f $(BUILD)/guests.result; export BUILD=$(BUILD) JOBS=1 CRITERION_JOBS=1; \
+		test/run -o $(BUILD)/guests.result $(FULL_GUESTS) & \
+		nice -n 5 test/run -j$(PROCESSORS) -o $(BUILD)/others.result $(FULL_OTHERS); wait
+	@test/run -a $(BUILD)/test.result -a $(BUILD)/guests.result -a $(BUILD)/others.result
 
 test-states: $(addprefix $(BUILD)/test/states/test_,host guest) ## every message in every state, both ends, against test/states/*.table: how many cells, and which are open
 	@scripts/state-tables | diff -u doc/control-plane.md -

@@ -165,14 +165,17 @@ void prove_rx_get(void)
 	}
 }
 
-/* The same one by one: what is left afterwards lies within the ring, and a packet that is longer than what is left is none. */
+/* The same length by length: what is left afterwards lies within the ring, and a packet that is longer than what is left is none. The last 8
+ * bytes apart again. */
 void prove_rx_left(void)
 {
 	struct vmb_rx rx;
 
 	/*@ loop unroll 10000; */
 	for (uint32_t len8 = 0; len8 < SIZE / 8 - 1; len8++) {
-		(void)one_rx_next(&rx, any_index(), UINT64_C(0xffff) << 32, (uint64_t)len8 << 32, len8 * 8 + 8, SIZE - 8);
+		(void)one_rx_next(&rx, 8 * proof_between(0, SIZE / 8 - 2), UINT64_C(0xffff) << 32, (uint64_t)len8 << 32, len8 * 8 + 8, SIZE - 8);
+		check_left(&rx);
+		(void)one_rx_next(&rx, SIZE - 8, UINT64_C(0xffff) << 32, (uint64_t)len8 << 32, len8 * 8 + 8, SIZE - 8);
 		check_left(&rx);
 	}
 	/*@ loop unroll 10000; */
