@@ -333,12 +333,15 @@ check-freestanding: ## undefined symbols, static data, stack frames, code size; 
 
 # ---- Bindings -----------------------------------------------------------------------------------------------------------------------------------
 
-.PHONY: check-ffi check-rust crates
+.PHONY: check-ffi check-rust bench-rust crates
 check-ffi: ## what bindings/ declares is what include/vmbus.h declares, by cbindgen; and changed declarations are noticed
 	@scripts/check-ffi $(BUILD)/ffi
 
 check-rust: ## the Rust crates: lints, documentation, tests on each way to link the library, packages
 	@scripts/check-rust $(BUILD)/rust
+
+bench-rust: ## what the safe crate costs a packet over the calls of C, in turns; cargo bench in bindings/rust/benches does it with criterion
+	@CARGO_TARGET_DIR='$(abspath $(BUILD)/rust/target)' cargo run --quiet --locked --release --manifest-path bindings/rust/benches/Cargo.toml
 
 crates: ## the Rust crates as they are published, in build/crates: with the library in one file inside
 	@scripts/crates $(BUILD)/crates

@@ -155,6 +155,24 @@ wants_new()
 	return 1
 }
 
+# wants_rust SCENARIO...: has one of them the host end that is written in Rust?
+wants_rust()
+{
+	for name in "$@"; do
+		! grep -q '^#: program rust-hostend' "$scenarios/$name" || return 0
+	done
+	return 1
+}
+
+# That host end, static as the others are: $cache/rust-hostend. Fails if cargo does, perhaps for want of a crate.
+make_rust()
+{
+	target=$(uname -m)-unknown-linux-gnu
+	CARGO_TARGET_DIR=$cache/rust RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols" \
+		cargo build --quiet --locked --target "$target" --manifest-path "$here/rust/Cargo.toml" >"$cache/rust.log" 2>&1 &&
+		cp "$cache/rust/$target/debug/rust-hostend" "$cache/rust-hostend"
+}
+
 # All that scenarios.sh needs, in one folder. list: the scenarios of this run.
 make_kit()
 {
@@ -165,6 +183,8 @@ make_kit()
 	for file in "$cache/vmlinuz" "$cache/l2.cpio" "$here/scenarios.sh" "$bin/vmm" "$bin/hostend"; do
 		cmp -s "$file" "$kit/$(basename "$file")" || cp "$file" "$kit/"
 	done
+	rm -f "$kit/rust-hostend"
+	! wants_rust "$@" || cp "$cache/rust-hostend" "$kit/"
 	rm -rf "$kit/new"
 	mkdir "$kit/new"
 	! wants_new "$@" || cp "$cache/new/vmlinuz" "$cache/new/l2.cpio" "$kit/new/"
@@ -176,7 +196,7 @@ make_kit()
 make_host_initramfs()
 {
 	changed "$cache/l1.stamp" "$here/l1-init" "$here/payload.sh" "$bin/qexit" "$kit/vmm" "$kit/hostend" "$kit/scenarios.sh" \
-		"$kit/vmlinuz" "$kit/l2.cpio" $(ls "$kit"/new/* 2>/dev/null) "$kit/scenarios"/* && {
+		"$kit/vmlinuz" "$kit/l2.cpio" $(ls "$kit"/new/* "$kit/rust-hostend" 2>/dev/null) "$kit/scenarios"/* && {
 		dir=$cache/l1
 		rm -rf "$dir"
 		tools "$dir"
@@ -184,7 +204,7 @@ make_host_initramfs()
 		chmod 755 "$dir/init"
 		mkdir -p "$dir/kit/modules"
 		cp -r "$kit/vmm" "$kit/hostend" "$kit/scenarios.sh" "$kit/vmlinuz" "$kit/l2.cpio" "$kit/scenarios" "$kit/new" "$bin/qexit" \
-			"$dir/kit"
+			$(ls "$kit/rust-hostend" 2>/dev/null) "$dir/kit"
 		copy_modules "$dir/kit/modules" $host_modules
 		pack "$dir" >"$cache/l1.base.cpio"
 		made "$cache/l1.stamp"

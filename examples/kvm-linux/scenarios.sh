@@ -3,7 +3,7 @@
 # usage: scenarios.sh KIT
 #
 # Runs the scenarios that KIT/list names, one guest each, wherever there is a usable /dev/kvm: on the machine itself or in L1.
-# KIT holds vmm, hostend, vmlinuz, l2.cpio, perhaps new/ with another two of these, scenarios/, list, and in `skipped` how many are
+# KIT holds vmm, hostend, perhaps rust-hostend, vmlinuz, l2.cpio, perhaps new/ with another two of these, scenarios/, list, and in `skipped` how many are
 # left out. Every line meant for people begins with "VMB: ". Exit status 0: all passed.
 #
 # A scenario is a shell script that runs in the guest as root; status 0 passes. Comments in it say what it needs:
@@ -12,7 +12,8 @@
 #	                    @kernel@ there is the kernel's file
 #	#: cmdline WORDS    more words for the guest's kernel command line
 #	#: kernel new       the newer of two kernels (payload.sh)
-#	#: host WORDS       arguments of the host end
+#	#: program NAME     the program that is the host end (hostend)
+#	#: host WORDS       its arguments
 #	#: resets N         resets of the guest that are part of the plan (0)
 #	#: clear -z         after every second of them its memory is cleared
 #	#: ram MIB          (256)
@@ -71,7 +72,8 @@ run_one()
 	timeout -k 15 "$limit" "$kit/vmm" -k "$kernel/vmlinuz" -i "$kernel/l2.cpio" -c "$2" -m "$(field "$file" ram 256)" \
 		-r "$(field "$file" resets 0)" $(field "$file" clear "") -o "$tmp/console" \
 		-a "console=ttyS0 quiet panic=-1 nokaslr scenario=$1 number=$number ${3:+each=$3} $(field "$file" cmdline)" \
-		-- "$kit/hostend" $(field "$file" host | sed "s/@each@/$3/; s/@number@/$number/; s,@kernel@,$kernel/vmlinuz,") >"$tmp/errors" 2>&1 </dev/null
+		-- "$kit/$(field "$file" program hostend)" \
+		$(field "$file" host | sed "s/@each@/$3/; s/@number@/$number/; s,@kernel@,$kernel/vmlinuz,") >"$tmp/errors" 2>&1 </dev/null
 	status=$?
 	seconds=$(cut -d ' ' -f 1 /proc/uptime | awk -v s="$start" '{ printf "%.1f", $1 - s }')
 	checks "$name_shown"

@@ -85,7 +85,7 @@ pub struct GuestConfig {
 }
 
 impl GuestConfig {
-    fn raw<P: GuestPlatform>(&self, platform: &P) -> sys::vmb_guest_config {
+    pub(crate) fn raw<P: GuestPlatform>(&self, platform: &P) -> sys::vmb_guest_config {
         sys::vmb_guest_config {
             size: size_of::<sys::vmb_guest_config>() as u32,
             min_version: self.min_version,

@@ -7,7 +7,7 @@ use crate::list::length;
 use crate::memory::Signal;
 use crate::packet::{Incoming, Packet, Part, Transaction};
 use crate::record::{Arrival, Record};
-use crate::rx::Received;
+use crate::rx::{Received, Taken};
 use crate::tx::{Place, Room};
 use core::fmt;
 use core::marker::PhantomData;
@@ -206,6 +206,7 @@ impl fmt::Debug for Sender<'_> {
 /// ```
 pub struct Receiver<'c> {
     pub(crate) raw: NonNull<sys::vmb_channel>,
+    taken: Taken,
     needed: usize,
     _channel: PhantomData<&'c sys::vmb_channel>,
 }
@@ -218,7 +219,7 @@ impl<'c> Receiver<'c> {
     ///
     /// The only receiver of a channel, which is there for `'c` and is not given back before.
     pub(crate) unsafe fn new(raw: NonNull<sys::vmb_channel>) -> Self {
-        Self { raw, needed: 0, _channel: PhantomData }
+        Self { raw, taken: Taken::default(), needed: 0, _channel: PhantomData }
     }
 
     /// Copies the next packet into the buffer. `None`: there is none; all space has been given back, and a wake comes with
@@ -239,16 +240,15 @@ impl<'c> Receiver<'c> {
     /// ```
     #[inline]
     pub fn recv<'b>(&mut self, buffer: &'b mut [u64]) -> Result<Option<Incoming<'b>>> {
-        let mut raw = sys::vmb_packet::default();
+        let raw = &mut self.taken.raw;
         let bytes = size_of_val(buffer);
         // SAFETY: [rx], by &mut; the buffer is so long, and aligned to 8 as the library wants it.
-        let r =
-            unsafe { sys::vmb_channel_recv(self.raw.as_ptr(), buffer.as_mut_ptr().cast(), bytes, &mut raw) };
+        let r = unsafe { sys::vmb_channel_recv(self.raw.as_ptr(), buffer.as_mut_ptr().cast(), bytes, raw) };
         if r == sys::VMB_ETOOSMALL {
             self.needed = raw.head_len as usize + raw.len as usize;
         }
         // SAFETY: VMB_YES: the packet is a checked copy in the buffer, which is lent for 'b.
-        Ok((check(r)? & sys::VMB_YES != 0).then(|| unsafe { Incoming::from_raw(raw) }))
+        Ok((check(r)? & sys::VMB_YES != 0).then(|| unsafe { Incoming::from_raw(*raw) }))
     }
 
     /// Bytes that the packet needs which the last [`Error::TooSmall`] was about.
@@ -274,17 +274,16 @@ impl<'c> Receiver<'c> {
     #[allow(clippy::should_implement_trait)]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Received<'_>>> {
-        let (mut raw, mut all) = (sys::vmb_packet::default(), sys::vmb_view::default());
+        let Taken { raw, all } = &mut self.taken;
         let mut rx = ptr::null_mut();
         // SAFETY: [rx], by &mut.
-        if check(unsafe { sys::vmb_channel_next(self.raw.as_ptr(), &mut raw, &mut all) })? & sys::VMB_YES == 0
-        {
+        if check(unsafe { sys::vmb_channel_next(self.raw.as_ptr(), raw, all) })? & sys::VMB_YES == 0 {
             return Ok(None);
         }
         // SAFETY: [rx], by &mut. The ring half lies in the channel, and is used for spans and copies only.
         check(unsafe { sys::vmb_channel_rx(self.raw.as_ptr(), &mut rx) })?;
         let rx = NonNull::new(rx).ok_or(Error::Invalid)?;
-        Ok(Some(Received { rx, raw, all, _rx: PhantomData }))
+        Ok(Some(Received { rx, packet: &self.taken, _rx: PhantomData }))
     }
 
     /// As many packets as there are, or as fit into buffer or records: how many. 0: as `None` of [`recv`](Self::recv).

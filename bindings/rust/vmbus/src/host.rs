@@ -77,7 +77,7 @@ pub struct HostConfig {
 }
 
 impl HostConfig {
-    fn raw<P: HostPlatform>(&self, platform: &P) -> sys::vmb_host_config {
+    pub(crate) fn raw<P: HostPlatform>(&self, platform: &P) -> sys::vmb_host_config {
         sys::vmb_host_config {
             size: size_of::<sys::vmb_host_config>() as u32,
             flags: self.flags,

@@ -44,6 +44,8 @@ mod record;
 mod rx;
 mod storage;
 mod synic;
+#[cfg(all(test, feature = "alloc"))]
+mod tests;
 mod tx;
 mod wire;
 

@@ -161,6 +161,7 @@ pub(crate) unsafe fn words_of<'a>(list: &sys::vmb_list) -> &'a [u64] {
 }
 
 /// A number of bytes that a call of the library can take.
+#[inline]
 pub(crate) fn length(n: usize) -> Result<u32> {
     u32::try_from(n).map_err(|_| Error::Invalid)
 }

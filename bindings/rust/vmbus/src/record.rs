@@ -12,16 +12,19 @@ use vmbus_sys as sys;
 pub struct Record(sys::vmb_record);
 
 impl Record {
+    #[inline]
     fn new(kind: u16, id: u64, offset: u32, len: u32) -> Self {
         Self(sys::vmb_record { kind, id, offset, len, ..Default::default() })
     }
 
     /// Payload only: `len` bytes of the buffer from `offset` on, a multiple of 8.
+    #[inline]
     pub fn in_band(offset: u32, len: u32) -> Self {
         Self::new(sys::VMB_PKT_INBAND, 0, offset, len)
     }
 
     /// The answer to the request of this id.
+    #[inline]
     pub fn completion(id: u64, offset: u32, len: u32) -> Self {
         Self::new(sys::VMB_PKT_COMPLETION, id, offset, len)
     }
@@ -32,6 +35,7 @@ impl Record {
     /// # Safety
     ///
     /// As for [`Packet::gpa`](crate::Packet::gpa), of the list that is in the buffer when it is sent.
+    #[inline]
     pub unsafe fn gpa(offset: u32, words: u32, ranges: u32, len: u32) -> Self {
         let mut record = Self::new(sys::VMB_PKT_GPA, 0, offset, len);
         record.0.head_len = words.saturating_add(1).saturating_mul(8) & !7;
@@ -41,6 +45,7 @@ impl Record {
 
     /// The same as a request.
     #[must_use]
+    #[inline]
     pub fn wants_reply(mut self) -> Self {
         self.0.flags |= sys::VMB_PKT_WANTS_REPLY;
         self
@@ -48,6 +53,7 @@ impl Record {
 
     /// The same with this id.
     #[must_use]
+    #[inline]
     pub fn with_id(mut self, id: u64) -> Self {
         self.0.id = id;
         self
@@ -55,12 +61,14 @@ impl Record {
 
     /// The same with a number that comes back with the completion.
     #[must_use]
+    #[inline]
     pub fn with_user(mut self, user: u64) -> Self {
         self.0.user = user;
         self
     }
 
     /// Its id; of a request, once it was sent: the channel's.
+    #[inline]
     pub fn id(&self) -> u64 {
         self.0.id
     }
@@ -73,6 +81,7 @@ pub struct Arrival(sys::vmb_record);
 
 impl Arrival {
     /// The packet, in the buffer that it was received into. [`Error::Invalid`]: it does not lie in this one.
+    #[inline]
     pub fn packet<'b>(&self, buffer: &'b [u64]) -> Result<Incoming<'b>> {
         let record = &self.0;
         let (start, head) = (record.offset as usize, record.head_len as usize);

@@ -11,6 +11,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{compiler_fence, Ordering};
 use vmbus_sys as sys;
 
 /// The receiving half of a ring. It can be handed to any thread, and used by one at a time.
@@ -23,6 +24,7 @@ use vmbus_sys as sys;
 /// ```
 pub struct Rx<'m> {
     raw: NonNull<sys::vmb_rx>,
+    taken: Taken,
     needed: usize,
     _storage: Storage<'m>,
     _memory: PhantomData<RingMemory<'m, Receiving>>,
@@ -58,7 +60,7 @@ impl<'m> Rx<'m> {
         // a cursor.
         check(unsafe { sys::vmb_rx_init(storage.base(), storage.bytes(), &memory.raw, from, &mut raw) })?;
         let raw = NonNull::new(raw).ok_or(Error::Invalid)?;
-        Ok(Self { raw, needed: 0, _storage: storage, _memory: PhantomData })
+        Ok(Self { raw, taken: Taken::default(), needed: 0, _storage: storage, _memory: PhantomData })
     }
 
     /// A half in storage of its own. `from`: where an earlier one stood.
@@ -82,10 +84,10 @@ impl<'m> Rx<'m> {
     #[allow(clippy::should_implement_trait)]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Received<'_>>> {
-        let (mut raw, mut all) = (sys::vmb_packet::default(), sys::vmb_view::default());
+        let Taken { raw, all } = &mut self.taken;
         // SAFETY: [rx], by &mut.
-        let facts = check(unsafe { sys::vmb_rx_next(self.raw.as_ptr(), &mut raw, &mut all) })?;
-        Ok((facts != 0).then_some(Received { rx: self.raw, raw, all, _rx: PhantomData }))
+        let facts = check(unsafe { sys::vmb_rx_next(self.raw.as_ptr(), raw, all) })?;
+        Ok((facts != 0).then_some(Received { rx: self.raw, packet: &self.taken, _rx: PhantomData }))
     }
 
     /// The next packet, copied into `buffer`. `None`: the ring is empty. [`Error::TooSmall`]: it needs [`needed`](Self::needed)
@@ -106,10 +108,10 @@ impl<'m> Rx<'m> {
     /// ```
     #[inline]
     pub fn get<'b>(&mut self, buffer: &'b mut [u64]) -> Result<Option<Incoming<'b>>> {
-        let mut raw = sys::vmb_packet::default();
-        let bytes = size_of_val(buffer);
+        let raw = &mut self.taken.raw;
+        let (words, bytes) = (buffer.as_mut_ptr(), size_of_val(buffer));
         // SAFETY: [rx], by &mut; the buffer is so long, and aligned to 8 as the library wants it.
-        let r = unsafe { sys::vmb_rx_get(self.raw.as_ptr(), buffer.as_mut_ptr().cast(), bytes, &mut raw) };
+        let r = unsafe { sys::vmb_rx_get(self.raw.as_ptr(), words.cast(), bytes, raw) };
         if r == sys::VMB_ETOOSMALL {
             self.needed = raw.head_len as usize + raw.len as usize;
         }
@@ -117,10 +119,15 @@ impl<'m> Rx<'m> {
             return Ok(None);
         }
         if raw.list.count != 0 {
-            copied_list(&mut raw, buffer)?;
+            if raw.list.count as usize >= bytes / 8 {
+                return Err(Error::Invalid);
+            }
+            // SAFETY: so many words are there, behind the one that counts; the pointer is the one that the payload's is made of,
+            // and nothing else names these words.
+            unsafe { copied_list(raw, words.add(1)) }?;
         }
         // SAFETY: the packet is a copy in the buffer, which is lent for 'b; its list has just been checked.
-        Ok(Some(unsafe { Incoming::from_raw(raw) }))
+        Ok(Some(unsafe { Incoming::from_raw(*raw) }))
     }
 
     /// Bytes that the packet needs which the last [`Error::TooSmall`] was about.
@@ -176,15 +183,23 @@ impl<'m> Rx<'m> {
 }
 
 /// The list that a copied packet's variable header is, made one of this machine's; of GPA direct checked.
+///
+/// # Safety
+///
+/// `raw.list.count` words are there, nobody else's.
 #[cold]
-fn copied_list(raw: &mut sys::vmb_packet, buffer: &mut [u64]) -> Result<()> {
-    let words = buffer.get_mut(1..=raw.list.count as usize).ok_or(Error::Invalid)?;
-    for word in words.iter_mut() {
-        *word = u64::from_le(*word);
+pub(crate) unsafe fn copied_list(raw: &mut sys::vmb_packet, words: *mut u64) -> Result<()> {
+    let count = raw.list.count;
+    for i in 0..count as usize {
+        // SAFETY: so many are there.
+        unsafe { words.add(i).write(u64::from_le(words.add(i).read())) };
     }
-    raw.list = match Kind::of(raw) {
-        Kind::Gpa => List::new(words, raw.list.ranges)?.raw,
-        _ => sys::vmb_list { words: words.as_ptr(), count: raw.list.count.min(raw.list.ranges), ..raw.list },
+    raw.list = if Kind::of(raw) == Kind::Gpa {
+        // SAFETY: the same.
+        let words = unsafe { core::slice::from_raw_parts(words, count as usize) };
+        List::new(words, raw.list.ranges)?.raw
+    } else {
+        sys::vmb_list { words, count: count.min(raw.list.ranges), ..raw.list }
     };
     Ok(())
 }
@@ -202,6 +217,13 @@ impl fmt::Debug for Rx<'_> {
     }
 }
 
+/// What the library says of a packet in the ring. It stays in the half, for moving it costs more than the library's call.
+#[derive(Default)]
+pub(crate) struct Taken {
+    pub(crate) raw: sys::vmb_packet,
+    pub(crate) all: sys::vmb_view,
+}
+
 /// A packet in the ring. Its bytes stay the peer's to change: read each once.
 ///
 /// It cannot outlive its release:
@@ -216,8 +238,7 @@ impl fmt::Debug for Rx<'_> {
 pub struct Received<'r> {
     /// Of a half that is borrowed, mutably, for 'r.
     pub(crate) rx: NonNull<sys::vmb_rx>,
-    pub(crate) raw: sys::vmb_packet,
-    pub(crate) all: sys::vmb_view,
+    pub(crate) packet: &'r Taken,
     pub(crate) _rx: PhantomData<&'r mut sys::vmb_rx>,
 }
 
@@ -225,8 +246,8 @@ impl fmt::Debug for Received<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Received")
             .field("kind", &self.kind())
-            .field("id", &self.raw.id)
-            .field("len", &self.raw.len)
+            .field("id", &self.packet.raw.id)
+            .field("len", &self.packet.raw.len)
             .finish_non_exhaustive()
     }
 }
@@ -235,35 +256,35 @@ impl Received<'_> {
     /// What kind it is.
     #[inline]
     pub fn kind(&self) -> Kind {
-        Kind::of(&self.raw)
+        Kind::of(&self.packet.raw)
     }
 
     /// Does the sender want a completion?
     #[inline]
     pub fn wants_reply(&self) -> bool {
-        self.raw.flags & sys::VMB_PKT_WANTS_REPLY != 0
+        self.packet.raw.flags & sys::VMB_PKT_WANTS_REPLY != 0
     }
 
     /// The sender's id; of a completion: that of the request.
     #[inline]
     pub fn id(&self) -> u64 {
-        self.raw.id
+        self.packet.raw.id
     }
 
     /// Bytes of payload: a multiple of 8, with up to 7 of padding.
     #[inline]
     pub fn len(&self) -> usize {
-        self.raw.len as usize
+        self.packet.raw.len as usize
     }
 
     /// None?
     pub fn is_empty(&self) -> bool {
-        self.raw.len == 0
+        self.packet.raw.len == 0
     }
 
     /// How many words [`list`](Self::list) needs; 0: it has no list.
     pub fn list_words(&self) -> usize {
-        self.raw.list.count as usize
+        self.packet.raw.list.count as usize
     }
 
     /// Copies bytes of the payload. [`Error::Invalid`]: they do not lie within it.
@@ -272,14 +293,20 @@ impl Received<'_> {
         if offset > self.len() {
             return Err(Error::Invalid);
         }
-        if !self.raw.payload.is_null() && to.len() <= self.len() - offset {
+        if !self.packet.raw.payload.is_null() && to.len() <= self.len() - offset {
             // SAFETY: [rx]: the half is borrowed; so many bytes of the ring lie there.
             unsafe {
-                ptr::copy_nonoverlapping(self.raw.payload.cast::<u8>().add(offset), to.as_mut_ptr(), to.len())
+                ptr::copy_nonoverlapping(
+                    self.packet.raw.payload.cast::<u8>().add(offset),
+                    to.as_mut_ptr(),
+                    to.len(),
+                )
             };
+            // What the compiler reads in `to` from here on it must not read in the ring again: the peer may have changed it.
+            compiler_fence(Ordering::SeqCst);
             return Ok(());
         }
-        self.copy(self.raw.head_len as usize + offset, to.as_mut_ptr(), to.len())
+        self.copy(self.packet.raw.head_len as usize + offset, to.as_mut_ptr(), to.len())
     }
 
     /// GPA direct: copies its page list into `words`, of which it needs [`list_words`](Self::list_words), and checks the
@@ -288,7 +315,7 @@ impl Received<'_> {
         if self.kind() != Kind::Gpa {
             return Err(Error::NotFound);
         }
-        List::new(self.words(words)?, self.raw.list.ranges)
+        List::new(self.words(words)?, self.packet.raw.list.ranges)
     }
 
     /// Transfer pages: its set, and its windows, copied into `words`; nobody has compared them with the set yet.
@@ -296,8 +323,8 @@ impl Received<'_> {
         if self.kind() != Kind::Transfer {
             return Err(Error::NotFound);
         }
-        let windows = self.words(words)?.get(..self.raw.list.ranges as usize).ok_or(Error::Invalid)?;
-        Ok((self.raw.page_set, windows))
+        let windows = self.words(words)?.get(..self.packet.raw.list.ranges as usize).ok_or(Error::Invalid)?;
+        Ok((self.packet.raw.page_set, windows))
     }
 
     /// The words of the variable header, behind the one that counts its ranges.
@@ -314,8 +341,9 @@ impl Received<'_> {
     #[inline]
     fn copy(&self, offset: usize, to: *mut u8, n: usize) -> Result<()> {
         // SAFETY: [rx]: the half is borrowed; the library compares view, offset and n with the ring.
-        let r =
-            unsafe { sys::vmb_rx_copy(self.rx.as_ptr(), &self.all, length(offset)?, to.cast(), length(n)?) };
+        let r = unsafe {
+            sys::vmb_rx_copy(self.rx.as_ptr(), &self.packet.all, length(offset)?, to.cast(), length(n)?)
+        };
         check(r).map(drop)
     }
 
@@ -324,7 +352,9 @@ impl Received<'_> {
     pub fn spans<'s>(&self, offset: usize, spans: &'s mut [Span]) -> Result<&'s [Span]> {
         let (slots, n) = Span::slots(spans);
         // SAFETY: as in `copy`; Span is a vmb_span, and there are n of them.
-        let n = check(unsafe { sys::vmb_rx_spans(self.rx.as_ptr(), &self.all, length(offset)?, slots, n) })?;
+        let n = check(unsafe {
+            sys::vmb_rx_spans(self.rx.as_ptr(), &self.packet.all, length(offset)?, slots, n)
+        })?;
         Ok(&spans[..n as usize])
     }
 }

@@ -142,11 +142,16 @@ impl<'m> Tx<'m> {
     pub fn batch(&mut self) -> Batch<'_, 'm> {
         if self.open {
             // A batch that was forgotten, by mem::forget: what it put has not been published, and is not to be.
-            // SAFETY: [tx], by &mut.
-            unsafe { sys::vmb_tx_discard(self.raw.as_ptr()) };
-            self.open = false;
+            self.discard();
         }
         Batch { tx: self }
+    }
+
+    #[cold]
+    fn discard(&mut self) {
+        // SAFETY: [tx], by &mut. An error says that the ring is broken: then nothing is published any more.
+        unsafe { sys::vmb_tx_discard(self.raw.as_ptr()) };
+        self.open = false;
     }
 
     /// After [`Error::Full`]: asks to be signalled once a packet as large as this one fits, or once `least` bytes are free.
@@ -261,11 +266,10 @@ impl<'t, 'm> Batch<'t, 'm> {
 }
 
 impl Drop for Batch<'_, '_> {
+    #[inline]
     fn drop(&mut self) {
         if self.tx.open {
-            // SAFETY: [tx], by &mut. An error says that the ring is broken: then nothing is published any more.
-            unsafe { sys::vmb_tx_discard(self.tx.raw.as_ptr()) };
-            self.tx.open = false;
+            self.tx.discard();
         }
     }
 }

@@ -357,6 +357,37 @@ fn halves_go_to_threads_and_come_back() {
 }
 
 #[test]
+fn a_channel_is_made_again_when_it_is_over_and_not_before() {
+    world(|w| {
+        let (device, ch) = w.connect();
+        let (tx, rx) = w.guest.open(ch, &eight(), w.machine.rings()).unwrap();
+        let question = w.take(true, EventKind::Open);
+        let (dev_tx, dev_rx) = w.host.attach(device, &Options::default()).unwrap();
+        w.take(false, EventKind::Opened);
+        w.guest.close(tx, rx).unwrap();
+        assert!(w.guest.closed(ch).is_none());
+        // Its storage is the library's until the event has been told.
+        assert_eq!(w.guest.open(ch, &eight(), w.machine.rings()).unwrap_err(), Error::State);
+        let close = w.take(true, EventKind::Close);
+        assert_eq!(w.host.answer(&close, 0), Err(Error::State), "its halves are out");
+        assert_eq!(w.host.answer(&question, 0), Err(Error::NotFound));
+        w.host.detach(dev_tx, dev_rx).unwrap();
+        assert_eq!(w.host.answer(&close, 0), Err(Error::NotFound));
+        assert!(w.host.attach(device, &Options::default()).is_err());
+        w.take(true, EventKind::Closed);
+        assert!(w.host.attach(device, &Options::default()).is_err(), "nobody has it open");
+        w.take(false, EventKind::Closed);
+        let (mut tx, rx) = w.guest.open(ch, &eight(), w.machine.rings()).unwrap();
+        w.take(true, EventKind::Open);
+        let (mut dev_tx, mut dev_rx) = w.host.attach(device, &Options::default()).unwrap();
+        tx.send(&Packet::in_band(&[1; 8]).wants_reply()).unwrap();
+        assert_eq!(serve(&mut dev_tx, &mut dev_rx), Some(1));
+        w.guest.close(tx, rx).unwrap();
+        // The host's halves are lost.
+    });
+}
+
+#[test]
 fn lost_halves_are_given_back_by_the_bus() {
     let machine = Machine::new();
     let (hypervisor, kernel) = (Hypervisor(&machine), Kernel(&machine));
@@ -443,6 +474,13 @@ fn ends_can_be_looked_at_and_saved() {
         assert_eq!(kinds, [sys::VMB_PART_CONNECTION, sys::VMB_PART_CHANNEL]);
         let mut cursor = 0;
         assert_eq!(w.guest.snapshot(&mut cursor).unwrap().unwrap().kind, sys::VMB_PART_CONNECTION);
+        // A cursor is the caller's to change.
+        for cursor in [64, 65, 193, 256, 257, 321, 1 << 16, u32::MAX - 1, u32::MAX] {
+            assert!(w.host.snapshot(&mut { cursor }).unwrap().is_none(), "{cursor}");
+            assert!(w.guest.snapshot(&mut { cursor }).unwrap().is_none(), "{cursor}");
+            assert_eq!(w.host.users(0, u64::MAX, &mut { cursor }), Ok(None));
+            assert_eq!(w.guest.targets(0, &mut { cursor }), Ok(None));
+        }
 
         // SAFETY: there are no halves.
         let size = unsafe { w.host.save(0, &mut []) }.unwrap();
