@@ -81,7 +81,10 @@ HARNESS := $(BUILD)/libharness.a
 # Tests: test/<area>/test_*.c with Criterion; test/threads/*.c plain; other C files beside the tests help them. Scripts, quick and slow.
 TEST_SOURCES := $(wildcard test/*/test_*.c)
 THREAD_SOURCES := $(wildcard test/threads/*.c)
-HELPER_OBJECTS := $(call objects,$(filter-out $(TEST_SOURCES) $(THREAD_SOURCES),$(wildcard test/*/*.c)))
+# test/bindings: each file a program that scripts/test-bindings runs.
+PAIR_SOURCES := $(wildcard test/bindings/*.c)
+PAIR_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PAIR_SOURCES))
+HELPER_OBJECTS := $(call objects,$(filter-out $(TEST_SOURCES) $(THREAD_SOURCES) $(PAIR_SOURCES),$(wildcard test/*/*.c)))
 HELPERS := $(BUILD)/libhelpers.a
 TESTS := $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
 THREAD_TESTS := $(patsubst %.c,$(BUILD)/%,$(THREAD_SOURCES))
@@ -91,7 +94,7 @@ QUICK_FIRST := test/scripts/linux.sh test/scripts/amalgamation.sh
 QUICK_SCRIPTS := $(filter-out $(QUICK_ALONE) $(QUICK_FIRST),$(wildcard test/scripts/*.sh))
 # Real guests take longest, and wait now and then: one after another, while the others, each on one processor, take what is left.
 FULL_GUESTS := $(patsubst %,test/full/%.sh,linux qemu-host)
-FULL_FIRST := $(patsubst %,test/full/%.sh,prove mutation foreign coverage loads fuzz sanitize rust ffi)
+FULL_FIRST := $(patsubst %,test/full/%.sh,prove mutation foreign coverage loads fuzz sanitize rust go ffi)
 FULL_OTHERS := $(FULL_FIRST) $(filter-out $(FULL_FIRST) $(FULL_GUESTS),$(wildcard test/full/*.sh))
 
 # Examples: a directory is a program, but for those with rules of their own.
@@ -251,7 +254,7 @@ $(TESTS) $(THREAD_TESTS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(HELPERS) $(HA
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $< -Wl,--start-group $(HELPERS) $(HARNESS) $(filter %/libvmbus.a,$^) -Wl,--end-group $(TEST_LIBRARY) $(LDLIBS)
 
-programs: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(EXAMPLES) $(KVM_PROGRAMS) $(BARE_GUEST) all man ## build everything that the tests run, without running it
+programs: $(TESTS) $(THREAD_TESTS) $(REPLAYS) $(PAIR_PROGRAMS) $(EXAMPLES) $(KVM_PROGRAMS) $(BARE_GUEST) all man ## build everything that the tests run, without running it
 
 test: ## all tests that take up to 10 minutes together; installs what `make deps` lists if root
 	@scripts/deps test
@@ -322,6 +325,10 @@ test-foreign: ## the whole suite on other processors, emulated: ARCH="aarch64 i6
 check-house: all ## lists that must agree, what may include what, rules for source files
 	@scripts/check-house $(BUILD)
 
+.PHONY: check-docs
+check-docs: ## what of the public API is not documented, in C and in Rust: nothing; and that one that is planted is found
+	@scripts/check-docs $(BUILD)/docs
+
 .PHONY: check-abi abi-baseline
 check-abi: all ## map, header and library agree; nothing that an older program would miss is gone: doc/ABI.md
 	@scripts/check-abi $(BUILD)
@@ -333,7 +340,7 @@ check-freestanding: ## undefined symbols, static data, stack frames, code size; 
 
 # ---- Bindings -----------------------------------------------------------------------------------------------------------------------------------
 
-.PHONY: check-ffi check-rust bench-rust crates
+.PHONY: check-ffi check-rust bench-rust crates test-bindings
 check-ffi: ## what bindings/ declares is what include/vmbus.h declares, by cbindgen; and changed declarations are noticed
 	@scripts/check-ffi $(BUILD)/ffi
 
@@ -343,8 +350,23 @@ check-rust: ## the Rust crates: lints, documentation, tests on each way to link 
 bench-rust: ## what the safe crate costs a packet over the calls of C, in turns; cargo bench in bindings/rust/benches does it with criterion
 	@CARGO_TARGET_DIR='$(abspath $(BUILD)/rust/target)' cargo run --quiet --locked --release --manifest-path bindings/rust/benches/Cargo.toml
 
+$(PAIR_PROGRAMS): $(BUILD)/test/%: $(BUILD)/obj/test/%.o $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $< $(STATIC) $(LDLIBS)
+
+test-bindings: $(PAIR_PROGRAMS) ## a guest in any language with a host in any: two processes, 100000 transactions, rescind, offer, unload
+	@scripts/test-bindings $(BUILD)
+
 crates: ## the Rust crates as they are published, in build/crates: with the library in one file inside
 	@scripts/crates $(BUILD)/crates
+
+.PHONY: check-go go-amalgamation
+check-go: ## the Go module: documentation, tests with the race detector and cgo's checks, another copy besides, a project elsewhere
+	@scripts/check-go $(BUILD)/go
+
+go-amalgamation: ## write the library that the Go module holds anew: after each change of lib/ or vmbus.h
+	@scripts/go-amalgamation bindings/go/internal/libvmbus
 
 # ---- Memory ordering ----------------------------------------------------------------------------------------------------------------------------
 
@@ -452,5 +474,5 @@ help: ## this list
 .PHONY: FORCE
 FORCE:
 
--include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(HARNESS_OBJECTS) $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES) $(THREAD_SOURCES)) \
+-include $(patsubst %.o,%.d,$(LIB_OBJECTS) $(HARNESS_OBJECTS) $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES) $(THREAD_SOURCES) $(PAIR_SOURCES)) \
 	$(call objects,$(wildcard examples/*/*.c fuzz/*.c)))

@@ -39,7 +39,8 @@
  *
  * RESULTS. int: 0, or facts (positive, bits), or VMB_E* (negative, in four groups by whose fault it is).
  * STRUCTS that begin with `size`: set it to sizeof. An older caller's missing tail counts as 0; a newer caller's tail that this
- * library does not know must be 0, and is cleared where the struct is output. All other structs are frozen.
+ * library does not know must be 0, and is cleared where the struct is output. All other structs are frozen. Fields called
+ * `reserved` or `spare` are 0.
  * ZERO in a config field is always a usable default. All storage is yours; nothing is allocated after an init.
  * MISUSE. [control], [pure] and init calls check their arguments: NULL, ranges, state. Data calls ([tx] [rx]) check lengths,
  * counts and state; a library built with VMB_CHECKED also catches null and foreign objects there (VMB_EINVAL).
@@ -52,7 +53,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef VMB_API
+#ifndef VMB_API /* a function that the library exports */
 # if defined(__GNUC__)
 #  define VMB_API __attribute__((visibility("default")))
 # else
@@ -110,6 +111,7 @@ extern "C" {
 #define VMB_EMAP (-49)      /* map or translate refused a page */
 #define VMB_ELEAK (-50)     /* the peer may still write this memory: keep it until VMB_EV_DISCONNECTED says 0 */
 
+/* Whose fault a VMB_E* is. */
 #define VMB_GROUP_INFO 0
 #define VMB_GROUP_CALLER 1
 #define VMB_GROUP_PEER 2
@@ -130,7 +132,7 @@ struct vmb_storage { size_t bytes, align; }; /* align: a power of two, at most 6
 struct vmb_span { void *base; size_t len; }; /* same layout as struct iovec */
 
 /* A byte string inside a ring. It is no pointer: it may wrap and may cross pages. Valid until commit, discard or release. */
-struct vmb_view { uint32_t pos, len; };
+struct vmb_view { uint32_t pos, len; }; /* pos: the ring's own, to be left alone; len: bytes */
 
 #define VMB_PAGE 4096u        /* pages of the protocol, on every machine */
 #define VMB_MESSAGE_MAX 240u  /* bytes of one control message */
@@ -143,22 +145,23 @@ struct vmb_view { uint32_t pos, len; };
 struct vmb_list {            /* frozen */
 	const uint64_t *words;
 	uint32_t count;      /* words */
-	uint32_t ranges;
+	uint32_t ranges;     /* of which so many begin a range */
 };
+/* The word that begins a range. */
 #define VMB_RANGE(bytes, offset) ((uint64_t)(uint32_t)(offset) << 32 | (uint32_t)(bytes))
 
 struct vmb_range {           /* frozen; one range of a list, as vmb_list_next gives it */
 	uint32_t bytes;      /* > 0 */
 	uint32_t offset;     /* into the first page, 0...4095 */
-	const uint64_t *pfns;
-	uint32_t pages;
+	const uint64_t *pfns; /* the numbers of its pages, in the list */
+	uint32_t pages;      /* how many */
 	uint32_t reserved;
 };
 
 /* How list calls reach guest memory. Frozen. map makes n guest pages accessible and pages[i] point at them, or none of them and
  * returns VMB_EMAP; unmap takes back exactly what one map gave. At most 32 pages are asked for at once. */
 struct vmb_mapper {
-	void *ctx;
+	void *ctx; /* first argument of both */
 	int (*map)(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t flags, void **pages);
 	void (*unmap)(void *ctx, const uint64_t *pfns, uint32_t n, uint32_t flags, void *const *pages);
 };
@@ -182,7 +185,7 @@ VMB_API VMB_MUST int vmb_list_write(const struct vmb_list *list, const struct vm
 VMB_API VMB_MUST int vmb_list_compare(const struct vmb_list *list, const struct vmb_mapper *m, uint64_t offset, const void *with, uint32_t n);
 
 /* Memory as its owner sees it, to be named in a list. Frozen. */
-struct vmb_piece { uint64_t address, bytes; };
+struct vmb_piece { uint64_t address, bytes; }; /* address: where, in the owner's own terms, as translate takes it */
 /* [pure, but for translate] Name pieces in a list of at most `max` words: translate gives the guest-physical address of a
  * page-aligned `address`; it is called once per page of `page_bytes` (4096, 16384, 65536: the guest's own page). Neighbours
  * merge to one range wherever the wire allows. VMB_ENOSPACE: out->count words are needed. VMB_EMAP: translate refused
@@ -193,10 +196,10 @@ VMB_API VMB_MUST int vmb_list_build(const struct vmb_piece *pieces, uint32_t n, 
 
 /* ================================================================================================== packets */
 
-#define VMB_PKT_INBAND 6
+#define VMB_PKT_INBAND 6     /* payload only */
 #define VMB_PKT_XFER 7       /* transfer pages: host to guest */
 #define VMB_PKT_GPA 9        /* GPA direct: guest to host */
-#define VMB_PKT_COMPLETION 11
+#define VMB_PKT_COMPLETION 11 /* the answer to a request */
 #define VMB_PKT_WANTS_REPLY 0x1 /* flags: the sender wants a completion */
 #define VMB_PKT_LATE 0x8000     /* flags, received completions only: the request had been cancelled; its pages are yours again */
 
@@ -229,6 +232,7 @@ VMB_API uint64_t vmb_packet_bytes(const struct vmb_packet *p);
 VMB_API int vmb_guid_parse(const char *text, struct vmb_guid *out);     /* [pure] "f8615163-df3e-..."; VMB_EINVAL */
 VMB_API int vmb_guid_format(const struct vmb_guid *guid, char out[37]); /* [pure] */
 
+/* Class GUIDs of well-known devices, for vmb_guid_parse. devices.md 1 */
 #define VMB_CLASS_NET "f8615163-df3e-46c5-913f-f2d2f965ed0e"
 #define VMB_CLASS_IDE "32412632-86cb-44a2-9b5c-50d1417354f5"
 #define VMB_CLASS_SCSI "ba6163d9-04a1-4d29-b605-72e2ffb1dc7f"
@@ -248,7 +252,7 @@ VMB_API int vmb_guid_format(const struct vmb_guid *guid, char out[37]); /* [pure
 struct vmb_class {           /* frozen; one row of the registry of well-known device classes */
 	const char *name;    /* static, short: "scsi" */
 	const char *text;    /* static, the GUID as text */
-	struct vmb_guid guid;
+	struct vmb_guid guid; /* the same */
 	uint32_t pipe;       /* 1: its packets carry the pipe header (offer flag VMB_OFFER_PIPE) */
 	uint32_t reserved;
 };
@@ -257,6 +261,7 @@ VMB_API int vmb_class_at(uint32_t index, struct vmb_class *out);
 /* [pure] The row of a class GUID: 0, or VMB_ENOENT. */
 VMB_API int vmb_class_find(const struct vmb_guid *guid, struct vmb_class *out);
 
+/* Versions of the protocol: major << 16 | minor. control-plane.md 3 */
 #define VMB_V0_13 0x0000000du
 #define VMB_V1_1 0x00010001u
 #define VMB_V2_4 0x00020004u
@@ -271,14 +276,15 @@ VMB_API int vmb_class_find(const struct vmb_guid *guid, struct vmb_class *out);
 /* [pure] The index-th protocol version, oldest first; 0 after the last. control-plane.md 3 */
 VMB_API uint32_t vmb_version_at(uint32_t index);
 
-#define VMB_FEATURE_SIGNAL_PARAMETERS 0x01u
-#define VMB_FEATURE_REDIRECT 0x02u
-#define VMB_FEATURE_MODIFY_CONNECTION 0x04u
-#define VMB_FEATURE_CLIENT_ID 0x08u
-#define VMB_FEATURE_CONFIDENTIAL 0x10u
-#define VMB_FEATURE_PAUSE 0x20u
-#define VMB_FEATURE_SERVER_MONITOR 0x40u
-#define VMB_FEATURE_PINNING 0x80u
+/* Features of 6.0. control-plane.md 3.1 */
+#define VMB_FEATURE_SIGNAL_PARAMETERS 0x01u /* the guest chooses a channel's connection id and event flag */
+#define VMB_FEATURE_REDIRECT 0x02u /* interrupts of a channel to SINT 7 of VTL 2 */
+#define VMB_FEATURE_MODIFY_CONNECTION 0x04u /* other monitor pages while connected */
+#define VMB_FEATURE_CLIENT_ID 0x08u /* the guest says who it is, by a GUID */
+#define VMB_FEATURE_CONFIDENTIAL 0x10u /* private rings and memory; on a trusted connection only */
+#define VMB_FEATURE_PAUSE 0x20u /* the guest can stop messages for a while */
+#define VMB_FEATURE_SERVER_MONITOR 0x40u /* the host brings the monitor pages */
+#define VMB_FEATURE_PINNING 0x80u /* VMB_OFFER_PINNED */
 #define VMB_FEATURE_NONE 0x80000000u /* in a host's config: none at all */
 #define VMB_FEATURES_DEFAULT 0x2fu    /* of a host: all that need nothing of the embedder; more where its config allows */
 /* [pure] Name of one feature bit, static; "?" for others. control-plane.md 3.1 */
@@ -318,8 +324,8 @@ struct vmb_cursor {
 	uint32_t reserved;    /* 0 */
 };
 
-struct vmb_tx;
-struct vmb_rx;
+struct vmb_tx; /* the sending side of one ring */
+struct vmb_rx; /* the receiving side */
 /* Make one side of a ring. from: NULL, or a cursor (then nothing is read from or cleared in shared memory but the peer's
  * index). A bad index found in the control page: VMB_EPEER. VMB_EINVAL, VMB_ENOSPACE. */
 VMB_API int vmb_tx_storage(const struct vmb_ring_mem *ring, struct vmb_storage *need);                         /* [pure] */
@@ -385,7 +391,8 @@ VMB_API uint32_t vmb_tx_reason(const struct vmb_tx *tx, uint32_t *at);
 VMB_API uint32_t vmb_rx_reason(const struct vmb_rx *rx, uint32_t *at);
 
 struct vmb_ring_info { /* frozen; what the control page says at this moment, not checked. ring.md 2.2 */
-	uint32_t data_bytes, in, out, interrupt_mask, pending_send, features;
+	uint32_t data_bytes, in, out; /* size of the data; the producer's index, the consumer's */
+	uint32_t interrupt_mask, pending_send, features; /* 1: no signals wanted; bytes the producer waits for; feature bits */
 };
 VMB_API int vmb_ring_inspect(const struct vmb_ring_mem *ring, struct vmb_ring_info *out); /* [any] each word read once */
 
@@ -409,6 +416,7 @@ VMB_API const char *vmb_reason_name(uint32_t reason); /* [pure] static text; "?"
  */
 struct vmb_channel;
 
+/* What a channel is made for. */
 struct vmb_channel_config {
 	uint32_t size;
 	uint32_t flags;        /* VMB_CHANNEL_* */
@@ -476,8 +484,8 @@ struct vmb_record {
 	uint32_t head_len;     /* bytes of variable header: 0, or 8 (reserved u32, ranges or set u32) and the list's words */
 	uint32_t len;          /* bytes of payload */
 	uint64_t id, user;     /* as in vmb_packet */
-	uint32_t ranges;
-	uint16_t page_set, reserved;
+	uint32_t ranges;       /* of the list */
+	uint16_t page_set, reserved; /* as in vmb_packet */
 };
 /* [rx] As many packets as there are, or as fit into buf (8-aligned) or recs, at most n, and n at least 1. Returns how many; 0:
  * as recv. Errors as recv, and only if there was no packet before. All of the space is given back, with one signal at most. */
@@ -513,12 +521,13 @@ VMB_API int vmb_channel_rx(struct vmb_channel *ch, struct vmb_rx **rx);
  * page. A vmb_channel_init counts as the host's. VMB_ETOOSMALL: too few words. VMB_ESTATE: no log. */
 VMB_API int vmb_channel_dirty(struct vmb_channel *ch, uint64_t *bits, uint32_t words);
 
+/* What a channel is, and counts. */
 struct vmb_channel_info {
 	uint32_t size;
 	int32_t error;                  /* 0, VMB_ESTOPPED or VMB_EPEER */
 	uint32_t reason, reason_at;     /* VMB_R_* and the ring offset of a violation */
 	uint32_t requests, zombies;     /* in flight; of them cancelled */
-	struct vmb_ring_info tx, rx;
+	struct vmb_ring_info tx, rx;    /* of both rings */
 	uint64_t sent, received;        /* packets */
 	uint64_t signals_data, signals_room; /* signals sent: ring no longer empty; room for a waiting peer */
 	uint64_t full, unmatched;       /* times the ring was full; completions without a request */
@@ -627,14 +636,14 @@ struct vmb_trace {            /* frozen; 32 bytes */
 #define VMB_FATE_LOST 13      /* the callback failed for good */
 
 /* What the two ends have of a channel: one list for both */
-#define VMB_STATE_FREE 0
+#define VMB_STATE_FREE 0       /* there is none */
 #define VMB_STATE_UNOFFERED 1  /* host: the guest knows nothing of it */
-#define VMB_STATE_OFFERED 2
+#define VMB_STATE_OFFERED 2    /* not open */
 #define VMB_STATE_ANNOUNCING 3 /* guest: its ring's GPADL is being announced */
-#define VMB_STATE_OPENING 4
-#define VMB_STATE_OPEN 5
+#define VMB_STATE_OPENING 4    /* asked for, not answered yet */
+#define VMB_STATE_OPEN 5       /* for data */
 #define VMB_STATE_FAILED 6     /* guest: the open did not work; the object is still out */
-#define VMB_STATE_CLOSING 7
+#define VMB_STATE_CLOSING 7    /* on its way to being closed */
 #define VMB_STATE_CLOSED 8     /* guest: EV_CLOSED is to be pulled */
 #define VMB_STATE_REOPENING 9  /* host: CLOSING, and the guest has asked to open it again */
 #define VMB_STATE_REVOKED 10   /* host: removed, the guest has not let go of it */
@@ -649,18 +658,18 @@ struct vmb_trace {            /* frozen; 32 bytes */
 #define VMB_HAS_KEPT 0x80u     /* guest: it outlives its connection */
 #define VMB_HAS_RING 0x100u    /* guest, GPADL: that of a ring */
 
-#define VMB_DEVICE_NONE 0
+#define VMB_DEVICE_NONE 0     /* nothing is open */
 #define VMB_DEVICE_ASKING 1   /* EV_OPEN is to be pulled */
-#define VMB_DEVICE_ASKED 2
+#define VMB_DEVICE_ASKED 2    /* EV_OPEN was pulled, and not answered yet */
 #define VMB_DEVICE_STALE 3    /* asked, and the question has lost its sense */
-#define VMB_DEVICE_ATTACHED 4
+#define VMB_DEVICE_ATTACHED 4 /* a channel object is out */
 #define VMB_DEVICE_REMOTE 5   /* somebody else serves the rings */
 #define VMB_DEVICE_DRAINING 6 /* given back; a signaller is still inside */
 
-#define VMB_LIST_NONE 0
+#define VMB_LIST_NONE 0     /* there is none */
 #define VMB_LIST_BUILDING 1 /* messages are missing */
 #define VMB_LIST_SENT 2     /* guest: all are sent, none is answered */
-#define VMB_LIST_ALIVE 3
+#define VMB_LIST_ALIVE 3    /* packets may name it */
 #define VMB_LIST_LEAVING 4  /* guest: TEARDOWN is to be sent; host: the guest wants it back, and it is in use */
 #define VMB_LIST_TEARING 5  /* guest: TEARDOWN is sent */
 #define VMB_LIST_SETTLED 6  /* guest: the host has nothing of it; that is to be told */
@@ -668,20 +677,22 @@ struct vmb_trace {            /* frozen; 32 bytes */
 
 /* [pure] The name of a number, static text: "opening"; "?" for others. */
 VMB_API const char *vmb_name(uint32_t set, uint32_t value);
+/* Sets of names: of VMB_TRACE_*, VMB_FATE_* and so on; of VMB_HAS_* one bit. */
 #define VMB_NAMES_TRACE 1
 #define VMB_NAMES_FATE 2
 #define VMB_NAMES_BUS 3
 #define VMB_NAMES_STATE 4
 #define VMB_NAMES_DEVICE 5
 #define VMB_NAMES_LIST 6
-#define VMB_NAMES_HAS 7 /* one bit */
+#define VMB_NAMES_HAS 7
 
 /* =================================================================================================== offers */
 
+/* An offer: what a device is and wants. control-plane.md 8 */
 struct vmb_offer {
 	uint32_t size;
 	uint32_t flags;                /* VMB_OFFER_*, as on the wire; a guest sees those that were negotiated */
-	struct vmb_guid class_id, instance;
+	struct vmb_guid class_id, instance; /* what kind of device, and which one */
 	uint8_t user_defined[120];     /* the device's; pipe and hvsock have layouts here. control-plane.md 8.2 */
 	uint32_t subchannel;           /* 0: primary */
 	uint32_t mmio_mb, mmio_optional_mb; /* up to 65535 */
@@ -694,12 +705,12 @@ struct vmb_offer {
 	uint32_t reserved;
 	uint64_t user;                 /* host: yours, in events and wake. guest: 0 */
 };
-#define VMB_OFFER_ENUMERATE 0x0001u
+#define VMB_OFFER_ENUMERATE 0x0001u      /* the guest's system lists it among its devices; usual */
 #define VMB_OFFER_PRIVATE_RING 0x0002u   /* guest: do not make the ring visible to the host */
 #define VMB_OFFER_PRIVATE_MEMORY 0x0004u /* guest: nor the buffers */
-#define VMB_OFFER_PINNED 0x0008u
-#define VMB_OFFER_PIPE 0x0010u
-#define VMB_OFFER_HVSOCK 0x2000u
+#define VMB_OFFER_PINNED 0x0008u         /* the memory that packets name stays pinned; with VMB_FEATURE_PINNING */
+#define VMB_OFFER_PIPE 0x0010u           /* its packets carry the pipe header */
+#define VMB_OFFER_HVSOCK 0x2000u         /* a Hyper-V socket, as below */
 #define VMB_OFFER_NO_MONITOR 0x10000u /* host, not on the wire: low latency, no monitor id */
 #define VMB_OFFER_RENEW 0x20000u      /* host, not on the wire: when the guest closes it, rescind it and offer it again; not while it
 				       * has subchannels */
@@ -728,6 +739,7 @@ VMB_API int vmb_hvsock_port(uint32_t port, struct vmb_guid *service);
  */
 struct vmb_guest;
 
+/* What a guest end is made with. */
 struct vmb_guest_config {
 	uint32_t size;
 	uint32_t flags;           /* 0 */
@@ -839,12 +851,13 @@ VMB_API int vmb_guest_save(struct vmb_guest *g, uint32_t format, void *buf, size
  * offered for the same device gets its old handle back (EV_OFFER with VMB_EVF_RESTORED: open it as a new one), whatever its id is now;
  * EV_RESCINDED comes for the others before EV_OFFERS_DONE. VMB_ESTATE: it was not connected when it was saved. */
 VMB_API int vmb_guest_restore(struct vmb_guest *g, const void *buf, size_t bytes, uint32_t flags);
-#define VMB_RESTORE_ANEW 0x1u
+#define VMB_RESTORE_ANEW 0x1u /* with a new connection */
 
 /* ---- channels */
 
 VMB_API int vmb_guest_offer(struct vmb_guest *g, vmb_handle ch, struct vmb_offer *out); /* [control] what EV_OFFER announced */
 
+/* How a guest opens a channel. */
 struct vmb_open {
 	uint32_t size;
 	uint32_t flags;           /* VMB_OPEN_* */
@@ -896,6 +909,7 @@ VMB_API int vmb_guest_gpadl_destroy(struct vmb_guest *g, uint32_t gpadl);
  */
 struct vmb_host;
 
+/* What a host end is made with. */
 struct vmb_host_config {
 	uint32_t size;
 	uint32_t flags;           /* VMB_HOST_* */
@@ -915,7 +929,7 @@ struct vmb_host_config {
 	uint32_t reserved;
 	uint64_t monitor_gpa[2];  /* host-to-guest (may be 0), guest-to-host: the server's own pages, with VMB_FEATURE_SERVER_MONITOR */
 	void *monitor_page[2];    /* the same as you see them */
-	void *ctx;
+	void *ctx;                /* first argument of all callbacks */
 
 	/* Put a message into SINT's slot of this VP: vmb_synic_post and an interrupt. VMB_EAGAIN: occupied, vmb_host_eom will follow. */
 	int (*message)(void *ctx, uint32_t vp, uint32_t vtl, uint32_t sint, const void *payload, uint32_t len);
@@ -973,15 +987,17 @@ VMB_API int vmb_host_offer(struct vmb_host *h, const struct vmb_offer *offer, vm
  * control-plane.md 12 */
 VMB_API int vmb_host_remove(struct vmb_host *h, vmb_handle ch);
 
+/* What a guest opened a channel with. */
 struct vmb_open_info {
 	uint32_t size;
 	uint32_t flags;           /* VMB_OFFER_PRIVATE_* and VMB_OFFER_PINNED as in force for this open */
 	uint32_t open_flags;      /* VMB_OPEN_* */
 	uint32_t version;         /* negotiated; a reserved channel keeps that of its open */
 	uint32_t ring_gpadl, ring_pages, rx_pages; /* rx: the guest sends here: control page and data */
-	uint32_t target_vp, target_vtl, target_sint, event_flag, connection_id;
+	uint32_t target_vp, target_vtl, target_sint, event_flag; /* where interrupts go: VMB_VP_NONE: nowhere */
+	uint32_t connection_id;   /* that the guest signals */
 	uint32_t reserved[3];
-	uint8_t user_data[120];
+	uint8_t user_data[120];   /* the device's */
 };
 VMB_API int vmb_host_open_info(struct vmb_host *h, vmb_handle ch, struct vmb_open_info *out); /* [control] from EV_OPEN on */
 
@@ -1005,12 +1021,13 @@ VMB_API int vmb_host_answer(struct vmb_host *h, const struct vmb_event *question
 
 /* ---- GPADLs that packets name */
 
+/* What a host knows of a GPADL. */
 struct vmb_gpadl_info {
 	uint32_t size;
-	uint32_t flags;
-	uint32_t ranges, words, pages;
-	uint32_t held;
-	uint64_t bytes;
+	uint32_t flags;                /* 0 */
+	uint32_t ranges, words, pages; /* of its list */
+	uint32_t held;                 /* how often it is held */
+	uint64_t bytes;                /* that it names */
 };
 VMB_API int vmb_host_gpadl_info(struct vmb_host *h, vmb_handle ch, uint32_t gpadl, struct vmb_gpadl_info *out);  /* [control] VMB_ENOENT */
 /* [control] Copy its list into words (max of them) and hold it: the guest's tear-down, close, rescind or unload then asks
@@ -1051,6 +1068,7 @@ VMB_API int vmb_host_restore(struct vmb_host *h, const void *buf, size_t bytes);
 
 /* ---- looking at an end */
 
+/* What an end is, and counts. */
 struct vmb_bus_info {
 	uint32_t size;
 	uint32_t state;            /* VMB_BUS_* */
@@ -1058,7 +1076,8 @@ struct vmb_bus_info {
 	uint32_t channels, attached, gpadls, gpadl_pages; /* offers alive; channel objects out */
 	uint32_t message_vp, queued; /* messages waiting to be delivered */
 	uint64_t messages_in, messages_out, dropped; /* dropped: wrong type, size, direction, state or version */
-	uint64_t refused_quota, post_retries, stray_events, late_answers;
+	uint64_t refused_quota, post_retries; /* what was refused for a limit of the config; posts that were repeated */
+	uint64_t stray_events, late_answers; /* signals for no channel; answers that nobody waited for */
 	uint64_t monitor_gpa[2];   /* the pages in use, host-to-guest and guest-to-host; 0: none */
 	struct vmb_guid client_id; /* as the guest told it; else 0 */
 	uint32_t paused;           /* 1: between VMB_EV_PAUSED, or the guest's PAUSE, and resume */
@@ -1070,12 +1089,12 @@ struct vmb_bus_info {
 	uint32_t events, events_most; /* objects that have events to tell, now and at most */
 	uint32_t reserved;
 };
-#define VMB_BUS_NONE 0
-#define VMB_BUS_CONNECTING 1
-#define VMB_BUS_CONNECTED 2
+#define VMB_BUS_NONE 0       /* no connection */
+#define VMB_BUS_CONNECTING 1 /* the version is being negotiated */
+#define VMB_BUS_CONNECTED 2  /* a version was negotiated */
 #define VMB_BUS_RUNNING 3   /* offers delivered */
-#define VMB_BUS_LEAVING 4
-#define VMB_BUS_RESETTING 5
+#define VMB_BUS_LEAVING 4   /* until all channels were given back */
+#define VMB_BUS_RESETTING 5 /* the same, for a reset */
 #define VMB_BUS_UNLOADING 6 /* guest: UNLOAD was sent. In traces and snapshots; vmb_bus_info says LEAVING */
 VMB_API int vmb_guest_info(struct vmb_guest *g, struct vmb_bus_info *out); /* [control] */
 VMB_API int vmb_host_info(struct vmb_host *h, struct vmb_bus_info *out);   /* [control] */
@@ -1090,15 +1109,16 @@ struct vmb_part {
 	vmb_handle ch;             /* channel and GPADL; 0: not told to the embedder yet */
 	uint32_t channel, gpadl;   /* ids on the wire; 0: none. channel: its ring's gpadl */
 	/* channel */
-	uint32_t subchannel, monitor_id, target_vp, event_flag, connection_id;
+	uint32_t subchannel, monitor_id, target_vp, event_flag, connection_id; /* as in vmb_offer and vmb_open */
 	uint32_t opens, refused, closes, lost; /* opens that worked, that did not; ends of them by the guest's close, and otherwise */
 	/* GPADL */
 	uint32_t words, ranges, held; /* announced; held: uses, of the ring too */
-	uint64_t user;
-	struct vmb_guid class_id, instance;
+	uint64_t user;              /* of the channel: from offer or open */
+	struct vmb_guid class_id, instance; /* of the channel's offer */
 	struct vmb_channel *object; /* channel: for vmb_channel_info; NULL: none is out */
 	void *reserved;
 };
+/* Kinds of parts. */
 #define VMB_PART_CONNECTION 1
 #define VMB_PART_CHANNEL 2
 #define VMB_PART_GPADL 3
@@ -1126,9 +1146,9 @@ struct vmb_field {           /* frozen */
 	uint32_t kind;       /* VMB_FIELD_* */
 	uint32_t reserved;
 };
-#define VMB_FIELD_NUMBER 1
-#define VMB_FIELD_GUID 2
-#define VMB_FIELD_BYTES 3
+#define VMB_FIELD_NUMBER 1 /* its value */
+#define VMB_FIELD_GUID 2  /* 16 bytes at its offset */
+#define VMB_FIELD_BYTES 3 /* bytes at its offset */
 #define VMB_FIELD_GPA 4   /* a number: a guest-physical address */
 #define VMB_FIELD_PFN 5   /* a number: a page frame number */
 #define VMB_FIELD_RANGE 6 /* a number: VMB_RANGE */

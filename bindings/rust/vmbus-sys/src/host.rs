@@ -170,7 +170,7 @@ pub struct vmb_gpadl_info {
     pub words: u32,
     /// Pages that it names.
     pub pages: u32,
-    /// Holds, the ring's too.
+    /// How often it is held.
     pub held: u32,
     /// Bytes that it names.
     pub bytes: u64,
