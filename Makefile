@@ -425,10 +425,13 @@ include bench/bench.mk
 
 # ---- One file ------------------------------------------------------------------------------------------------------------------------------------
 
-.PHONY: amalgamation
+.PHONY: amalgamation test-amalgamation
 amalgamation: ## the library as one file: build/amalgamation/vmbus.c and vmbus.h
 	@scripts/amalgamate $(BUILD)/amalgamation
 	@$(CC) $(LIB_CFLAGS) -I$(BUILD)/amalgamation -c -o $(BUILD)/amalgamation/vmbus.o $(BUILD)/amalgamation/vmbus.c
+
+test-amalgamation: programs ## the whole suite with the library as one file in its place: minutes
+	@JOBS=$(PROCESSORS) CRITERION_JOBS=1 scripts/one-file $(BUILD)
 
 # ---- Installation ----------------------------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,9 @@
 #include <stdint.h>
 
 enum memory { MEMORY_ONCE = 1, MEMORY_TWICE = 2, MEMORY_PAGES = 4 };
-enum { IN_PLACE = 1, CHECK = 2 }; /* flags of a loop; CHECK: in place, copy all of what came */
+/* Flags of a loop. CHECK: all of the payload to where it is read to, also in place or behind a list. COUNT: signals. From bit PAGES on: that many
+ * pages are named in each packet (GPA direct, a range for each); 0: in-band. */
+enum { IN_PLACE = 1, CHECK = 2, COUNT = 4, PAGES = 8, PAGES_MOST = 32 };
 enum { BENCH_PAGE = 4096, PAYLOAD_MOST = 16384, BATCH_MOST = 64 };
 
 /* One ring in shared memory: a control page, and data pages that are mapped once, twice in a row, or are given as a list. */
@@ -25,6 +27,7 @@ struct contender {
 	uint32_t memories;  /* that it can use: MEMORY_*, ORed */
 	uint32_t in_place;  /* 1: it can write and read without a copy of its own */
 	uint32_t batches;   /* 1: one publication for several packets */
+	uint32_t pages;     /* 1: it can name pages */
 	const char *layer;  /* "ring", or "channel": two rings, m and back, each packet a request or its completion */
 	/* Both sides of one ring, its control page cleared. NULL: cannot. */
 	void *(*open)(const struct ring_memory *m, const struct ring_memory *back);
@@ -39,8 +42,10 @@ struct contender {
 	void (*produce)(void *ring, const uint8_t *text, uint32_t n, uint32_t len, uint32_t batch, uint32_t flags);
 	void (*consume)(void *ring, uint8_t *to, uint32_t n, uint32_t batch, uint32_t flags);
 	/* For a thread each: n requests on `out`, each answered on `in`; n answers. */
-	void (*ask)(void *out, void *in, const uint8_t *text, uint8_t *to, uint32_t n, uint32_t len);
-	void (*answer)(void *out, void *in, uint8_t *to, uint32_t n, uint32_t len);
+	void (*ask)(void *out, void *in, const uint8_t *text, uint8_t *to, uint32_t n, uint32_t len, uint32_t flags);
+	void (*answer)(void *out, void *in, uint8_t *to, uint32_t n, uint32_t len, uint32_t flags);
+	/* Signals that both sides have been told to send, in loops with COUNT. NULL: it has none. */
+	uint64_t (*signals)(void *ring);
 };
 
 #define CONTENDER const struct contender contender __attribute__((visibility("default")))

@@ -10,7 +10,10 @@ BENCH_LIBRARY := $(BENCH)/library
 BENCH_LINK = @mkdir -p $(@D); $(if $(V),,echo '  LINK  $@';)
 PASSES ?= 25
 
-.PHONY: bench bench-full bench-count bench-programs bench-library
+# All that is said at the end goes to a file, too.
+bench_run = $(BENCH)/bench $(1) -j $(BENCH)/figures.json -g bench/goals.tsv $(BENCH_CONTENDERS) >$(BENCH)/log; status=$$?; cat $(BENCH)/log; exit $$status
+
+.PHONY: bench bench-full bench-plots bench-control bench-count bench-programs bench-library
 bench-programs: $(BENCH)/bench $(BENCH_CONTENDERS)
 
 # The library as users have it: its own flags, but for -O2 and the compiler.
@@ -55,10 +58,16 @@ $(BENCH)/dpdk.so: bench/contender_dpdk.c $(BENCH_HEADERS) $(BENCH)/dpdk/channel.
 	$(Q)$(BENCH_SO) $< $(BENCH)/dpdk/bufring.o $(BENCH)/dpdk/channel.o
 
 bench: bench-programs ## speed: what bench/goals.tsv is about, against other rings, some minutes on a machine with nothing else to do
-	@$(BENCH)/bench -p $(PASSES) -j $(BENCH)/figures.json -g bench/goals.tsv $(BENCH_CONTENDERS)
+	@$(call bench_run,-p $(PASSES))
 
 bench-full: bench-programs ## speed: all payloads, rings and kinds of memory
-	@$(BENCH)/bench -f -p $(PASSES) -j $(BENCH)/figures.json -g bench/goals.tsv $(BENCH_CONTENDERS)
+	@$(call bench_run,-f -p $(PASSES))
+
+bench-plots: ## the plots and tables of doc/performance.md, of what bench-full has measured; needs python3-matplotlib
+	@bench/plots $(BENCH) doc/performance.md
+
+bench-control: ## speed: connect, offers, opening, closing, events with 10, 100, 2000 channels, in nanoseconds
+	@BUILD=$(BUILD) test/full/scale.sh -t
 
 bench-count: bench-programs ## instructions per packet, counted by callgrind
 	@bench/instructions -l bench/instructions.tsv $(BENCH)/bench $(BENCH)

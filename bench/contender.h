@@ -10,6 +10,12 @@
  *	const uint8_t *c_look(struct c *, uint32_t *len) one packet in place, or NULL when empty
  *	void c_release(struct c *)                      give space back
  *	COPIES_ONLY                                     if it has neither c_place nor c_look
+ *	int c_put_pages(struct c *, const uint8_t *from, uint32_t len, uint32_t pages)   as c_put, with pages named in a list
+ *	int c_get_pages(struct c *, uint8_t *to, int check)        as c_get, the list looked at; check: the payload alone to `to`
+ *	NAMES_PAGES                                     if it has these two
+ *	void c_count(struct c *, int side)              count it if what c_publish (side 0) or c_release (1) did last asks for a signal; the reader
+ *	                                                then sleeps, as one does that has found nothing
+ *	COUNTS_SIGNALS                                  if it has that one
  *
  * and behind it its `const struct contender contender`, of CONTENDER_LOOPS.
  */
@@ -42,11 +48,34 @@ static inline const uint8_t *c_look(struct c *c, uint32_t *len)
 }
 #endif
 
+#ifndef COUNTS_SIGNALS
+static inline void c_count(struct c *c, int side)
+{
+	(void)c, (void)side;
+}
+#endif
+
+#ifndef NAMES_PAGES
+static inline int c_put_pages(struct c *c, const uint8_t *from, uint32_t len, uint32_t pages)
+{
+	(void)c, (void)from, (void)len, (void)pages;
+	return 0;
+}
+
+static inline int c_get_pages(struct c *c, uint8_t *to, int check)
+{
+	(void)c, (void)to, (void)check;
+	return 0;
+}
+#endif
+
 /* Payload written in place, as a driver does that builds its message there. */
 static inline int write_one(struct c *c, const uint8_t *text, uint32_t len, uint32_t flags)
 {
 	uint8_t *at;
 
+	if (flags >> PAGES)
+		return c_put_pages(c, text, len, flags >> PAGES);
 	if (!(flags & IN_PLACE))
 		return c_put(c, text, len);
 	at = c_place(c, len);
@@ -63,6 +92,8 @@ static inline int read_one(struct c *c, uint8_t *to, uint32_t flags)
 	const uint8_t *at;
 	uint32_t len;
 
+	if (flags >> PAGES)
+		return c_get_pages(c, to, flags & CHECK);
 	if (!(flags & IN_PLACE))
 		return c_get(c, to);
 	at = c_look(c, &len);
@@ -80,6 +111,20 @@ static inline int read_one(struct c *c, uint8_t *to, uint32_t flags)
 	return 1;
 }
 
+static inline void publish(struct c *c, uint32_t flags)
+{
+	c_publish(c);
+	if (flags & COUNT)
+		c_count(c, 0);
+}
+
+static inline void give_back(struct c *c, uint32_t flags)
+{
+	c_release(c);
+	if (flags & COUNT)
+		c_count(c, 1);
+}
+
 static LOOP uint32_t loop_write(void *ring, const uint8_t *text, uint32_t n, uint32_t len, uint32_t batch, uint32_t flags)
 {
 	struct c *c = ring;
@@ -87,11 +132,11 @@ static LOOP uint32_t loop_write(void *ring, const uint8_t *text, uint32_t n, uin
 
 	for (i = 0; i < n && write_one(c, text, len, flags); i++)
 		if (!--left) {
-			c_publish(c);
+			publish(c, flags);
 			left = batch;
 		}
 	if (left != batch)
-		c_publish(c);
+		publish(c, flags);
 	return i;
 }
 
@@ -102,11 +147,11 @@ static LOOP uint32_t loop_read(void *ring, uint8_t *to, uint32_t n, uint32_t bat
 
 	for (i = 0; i < n && read_one(c, to, flags); i++)
 		if (!--left) {
-			c_release(c);
+			give_back(c, flags);
 			left = batch;
 		}
 	if (left != batch)
-		c_release(c);
+		give_back(c, flags);
 	return i;
 }
 
@@ -117,10 +162,10 @@ static LOOP void loop_write_read(void *ring, const uint8_t *text, uint8_t *to, u
 	for (uint32_t i = 0; i < n; i += batch) {
 		for (uint32_t k = 0; k < batch; k++)
 			write_one(c, text, len, flags);
-		c_publish(c);
+		publish(c, flags);
 		for (uint32_t k = 0; k < batch; k++)
 			read_one(c, to, flags);
-		c_release(c);
+		give_back(c, flags);
 	}
 }
 
@@ -133,19 +178,19 @@ static LOOP void loop_produce(void *ring, const uint8_t *text, uint32_t n, uint3
 		if (write_one(c, text, len, flags)) {
 			i++;
 			if (!--left) {
-				c_publish(c);
+				publish(c, flags);
 				left = batch;
 			}
 			continue;
 		}
 		if (left != batch) {
-			c_publish(c);
+			publish(c, flags);
 			left = batch;
 		}
 		pause_a_little();
 	}
 	if (left != batch)
-		c_publish(c);
+		publish(c, flags);
 }
 
 static LOOP void loop_consume(void *ring, uint8_t *to, uint32_t n, uint32_t batch, uint32_t flags)
@@ -157,42 +202,42 @@ static LOOP void loop_consume(void *ring, uint8_t *to, uint32_t n, uint32_t batc
 		if (read_one(c, to, flags)) {
 			i++;
 			if (!--left) {
-				c_release(c);
+				give_back(c, flags);
 				left = batch;
 			}
 			continue;
 		}
 		if (left != batch) {
-			c_release(c);
+			give_back(c, flags);
 			left = batch;
 		}
 		pause_a_little();
 	}
 	if (left != batch)
-		c_release(c);
+		give_back(c, flags);
 }
 
-static LOOP void loop_ask(void *out, void *in, const uint8_t *text, uint8_t *to, uint32_t n, uint32_t len)
+static LOOP void loop_ask(void *out, void *in, const uint8_t *text, uint8_t *to, uint32_t n, uint32_t len, uint32_t flags)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		while (!write_one(out, text, len, 0))
+		while (!write_one(out, text, len, flags))
 			;
-		c_publish(out);
-		while (!read_one(in, to, 0))
+		publish(out, flags);
+		while (!read_one(in, to, flags))
 			;
-		c_release(in);
+		give_back(in, flags);
 	}
 }
 
-static LOOP void loop_answer(void *out, void *in, uint8_t *to, uint32_t n, uint32_t len)
+static LOOP void loop_answer(void *out, void *in, uint8_t *to, uint32_t n, uint32_t len, uint32_t flags)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		while (!read_one(in, to, 0))
+		while (!read_one(in, to, flags))
 			;
-		c_release(in);
-		while (!write_one(out, to, len, 0))
+		give_back(in, flags);
+		while (!write_one(out, to, len, flags))
 			;
-		c_publish(out);
+		publish(out, flags);
 	}
 }
 

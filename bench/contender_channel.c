@@ -4,7 +4,10 @@
  * request-response each packet one way is a request that the library numbers, each one back its completion.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <vmbus.h>
+
+#include "bench.h"
 
 struct c {
 	struct vmb_channel *client, *server;
@@ -12,6 +15,7 @@ struct c {
 	struct vmb_packet packet;                           /* the client's */
 	struct vmb_packet came __attribute__((aligned(64))); /* the server's */
 	uint64_t sum;
+	uint64_t words[2 * PAGES_MOST];                     /* pages that a request names */
 };
 
 enum { REQUESTS = 256, ROOM = 16384 + 64 };
@@ -49,13 +53,11 @@ static inline int c_get(struct c *c, uint8_t *to)
 static inline const uint8_t *c_look(struct c *c, uint32_t *len)
 {
 	struct vmb_view v;
-	struct vmb_span s;
-	struct vmb_rx *rx;
 
-	if (vmb_channel_next(c->server, &c->came, &v) != VMB_YES || vmb_channel_rx(c->server, &rx) < 0 || vmb_rx_spans(rx, &v, 0, &s, 1) < 1)
+	if (vmb_channel_next(c->server, &c->came, &v) != VMB_YES)
 		return NULL;
 	*len = c->came.len;
-	return s.base;
+	return c->came.payload;
 }
 
 static inline void c_release(struct c *c)
@@ -64,6 +66,30 @@ static inline void c_release(struct c *c)
 		abort();
 }
 
+static inline struct vmb_packet request(struct c *c, const uint8_t *text, uint32_t len, uint32_t pages)
+{
+	return (struct vmb_packet){ .kind = pages ? VMB_PKT_GPA : VMB_PKT_INBAND, .flags = VMB_PKT_WANTS_REPLY, .len = len, .payload = text,
+				    .list = { pages ? c->words : NULL, 2 * pages, pages } };
+}
+
+static inline int c_put_pages(struct c *c, const uint8_t *from, uint32_t len, uint32_t pages)
+{
+	struct vmb_packet p = request(c, from, len, pages);
+
+	p.flags = 0; /* nobody answers these */
+	return vmb_channel_put(c->client, &p) >= 0;
+}
+
+static inline int c_get_pages(struct c *c, uint8_t *to, int check)
+{
+	if (vmb_channel_recv(c->server, to, ROOM, &c->came) != VMB_YES)
+		return 0;
+	if (check)
+		memmove(to, c->came.payload, c->came.len);
+	return 1;
+}
+
+#define NAMES_PAGES
 #include "contender.h"
 
 static void must(int r)
@@ -72,9 +98,9 @@ static void must(int r)
 		abort();
 }
 
-static inline void ask_one(struct c *c, const uint8_t *text, uint32_t len)
+static inline void ask_one(struct c *c, const uint8_t *text, uint32_t len, uint32_t pages)
 {
-	struct vmb_packet p = { .kind = VMB_PKT_INBAND, .flags = VMB_PKT_WANTS_REPLY, .len = len, .payload = text };
+	struct vmb_packet p = request(c, text, len, pages);
 
 	while (vmb_channel_put(c->client, &p) < 0)
 		;
@@ -105,10 +131,9 @@ static void channel_write_read(void *ring, const uint8_t *text, uint8_t *to, uin
 {
 	struct c *c = ring;
 
-	(void)flags;
 	for (uint32_t i = 0; i < n; i += 2 * batch) { /* packets: requests and completions */
 		for (uint32_t k = 0; k < batch; k++)
-			ask_one(c, text, len);
+			ask_one(c, text, len, flags >> PAGES);
 		must(vmb_channel_flush(c->client));
 		for (uint32_t k = 0; k < batch; k++)
 			answer_one(c, to);
@@ -118,23 +143,23 @@ static void channel_write_read(void *ring, const uint8_t *text, uint8_t *to, uin
 	}
 }
 
-static void channel_ask(void *out, void *in, const uint8_t *text, uint8_t *to, uint32_t n, uint32_t len)
+static void channel_ask(void *out, void *in, const uint8_t *text, uint8_t *to, uint32_t n, uint32_t len, uint32_t flags)
 {
 	struct c *c = out;
 
-	(void)in;
+	(void)in, (void)flags;
 	for (uint32_t i = 0; i < n; i++) {
-		ask_one(c, text, len);
+		ask_one(c, text, len, 0);
 		must(vmb_channel_flush(c->client));
 		hear_one(c, to);
 	}
 }
 
-static void channel_answer(void *out, void *in, uint8_t *to, uint32_t n, uint32_t len)
+static void channel_answer(void *out, void *in, uint8_t *to, uint32_t n, uint32_t len, uint32_t flags)
 {
 	struct c *c = out;
 
-	(void)in, (void)len;
+	(void)in, (void)len, (void)flags;
 	for (uint32_t i = 0; i < n; i++) {
 		answer_one(c, to);
 		must(vmb_channel_flush(c->server));
@@ -155,6 +180,10 @@ static void *channel_open(const struct ring_memory *m, const struct ring_memory 
 		return NULL;
 	memset(c, 0, sizeof *c);
 	c->packet.kind = VMB_PKT_INBAND;
+	for (uint32_t i = 0; i < PAGES_MOST; i++) {
+		c->words[2 * i] = VMB_RANGE(BENCH_PAGE, 0);
+		c->words[2 * i + 1] = 1000 + 7 * i;
+	}
 	for (int i = 0; i < 2; i++) {
 		struct vmb_channel_config cfg = { .size = sizeof cfg, .flags = VMB_CHANNEL_POLLED, .requests = REQUESTS,
 						  .tx = ring_of(i ? back : m, i ? 0 : VMB_RING_FRESH),
@@ -182,5 +211,5 @@ static void channel_close(void *ring)
 }
 
 CONTENDER = { .layer = "channel", .name = "vmbus-channel", .memories = MEMORY_ONCE | MEMORY_TWICE | MEMORY_PAGES, .in_place = 1, .batches = 1,
-	      .open = channel_open, .close = channel_close, .write = loop_write, .read = loop_read, .write_read = channel_write_read,
+	      .pages = 1, .open = channel_open, .close = channel_close, .write = loop_write, .read = loop_read, .write_read = channel_write_read,
 	      .produce = loop_produce, .consume = loop_consume, .ask = channel_ask, .answer = channel_answer };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /* libvmbus's ring halves. Linked four ways: with the shared library, the static one, its sources by LTO, and the amalgamation. */
 #include <stdlib.h>
+#include <string.h>
 #include <vmbus.h>
 
 #include "bench.h"
@@ -11,6 +12,10 @@ struct c {
 	struct vmb_packet packet;                           /* the writer's */
 	struct vmb_packet came __attribute__((aligned(64))); /* the reader's */
 	uint64_t sum;
+	int facts[2]; /* of the last commit and release */
+	uint64_t signals[2];
+	struct vmb_packet paged; /* GPA direct */
+	uint64_t words[2 * PAGES_MOST];
 };
 
 static inline int c_put(struct c *c, const uint8_t *from, uint32_t len)
@@ -22,8 +27,8 @@ static inline int c_put(struct c *c, const uint8_t *from, uint32_t len)
 
 static inline uint8_t *c_place(struct c *c, uint32_t len)
 {
-	struct vmb_view v;
-	struct vmb_span s;
+	struct vmb_view v = { 0, 0 };
+	struct vmb_span s = { NULL, 0 };
 	void *at;
 
 	c->packet.len = len;
@@ -37,7 +42,8 @@ static inline uint8_t *c_place(struct c *c, uint32_t len)
 
 static inline void c_publish(struct c *c)
 {
-	if (vmb_tx_commit(c->tx) < 0)
+	c->facts[0] = vmb_tx_commit(c->tx);
+	if (c->facts[0] < 0)
 		abort();
 }
 
@@ -58,10 +64,41 @@ static inline const uint8_t *c_look(struct c *c, uint32_t *len)
 
 static inline void c_release(struct c *c)
 {
-	if (vmb_rx_release(c->rx) < 0)
+	c->facts[1] = vmb_rx_release(c->rx);
+	if (c->facts[1] < 0)
 		abort();
 }
 
+static inline void c_count(struct c *c, int side)
+{
+	c->signals[side] += (c->facts[side] & VMB_SIGNAL) != 0;
+	if (side)
+		c->signals[1] += (vmb_rx_sleep(c->rx) & VMB_SIGNAL) != 0;
+}
+
+static inline int c_put_pages(struct c *c, const uint8_t *from, uint32_t len, uint32_t pages)
+{
+	c->paged.payload = from;
+	c->paged.len = len;
+	c->paged.list.count = 2 * pages;
+	c->paged.list.ranges = pages;
+	return vmb_tx_put(c->tx, &c->paged) >= 0;
+}
+
+static inline int c_get_pages(struct c *c, uint8_t *to, int check)
+{
+	struct vmb_list list;
+
+	if (vmb_rx_get(c->rx, to, PAYLOAD_MOST, &c->came) != VMB_YES ||
+	    vmb_list_check((const uint64_t *)to + 1, c->came.list.count, c->came.list.ranges, &list, NULL) < 0)
+		return 0;
+	if (check)
+		memmove(to, c->came.payload, c->came.len);
+	return 1;
+}
+
+#define NAMES_PAGES
+#define COUNTS_SIGNALS
 #include "contender.h"
 
 static void *half_memory(int r, const struct vmb_storage *need)
@@ -82,6 +119,11 @@ static void *vmbus_open(const struct ring_memory *m, const struct ring_memory *b
 		return NULL;
 	memset(c, 0, sizeof *c);
 	c->packet.kind = VMB_PKT_INBAND;
+	c->paged = (struct vmb_packet){ .kind = VMB_PKT_GPA, .flags = VMB_PKT_WANTS_REPLY, .list = { c->words, 0, 0 } };
+	for (uint32_t i = 0; i < PAGES_MOST; i++) {
+		c->words[2 * i] = VMB_RANGE(BENCH_PAGE, 0);
+		c->words[2 * i + 1] = 1000 + 7 * i;
+	}
 	if (vmb_tx_init(tx_mem, tx.bytes, &ring, NULL, &c->tx) < 0)
 		return NULL;
 	ring.flags &= ~VMB_RING_FRESH;
@@ -99,5 +141,12 @@ static void vmbus_close(void *ring)
 	free(c);
 }
 
-CONTENDER = { .layer = "ring", .name = BENCH_NAME, .memories = MEMORY_ONCE | MEMORY_TWICE | MEMORY_PAGES, .in_place = 1, .batches = 1,
-				     .open = vmbus_open, .close = vmbus_close, CONTENDER_LOOPS };
+static uint64_t vmbus_signals(void *ring)
+{
+	const struct c *c = ring;
+
+	return c->signals[0] + c->signals[1];
+}
+
+CONTENDER = { .layer = "ring", .name = BENCH_NAME, .memories = MEMORY_ONCE | MEMORY_TWICE | MEMORY_PAGES, .in_place = 1, .batches = 1, .pages = 1,
+	      .signals = vmbus_signals, .open = vmbus_open, .close = vmbus_close, CONTENDER_LOOPS };

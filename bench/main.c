@@ -29,27 +29,46 @@ static struct cell *cells;
 static unsigned cell_count;
 static const char *only;
 
-static void add(const struct contender *x, enum work work, enum memory memory, uint32_t payload, uint32_t ring, uint32_t in_place,
-		uint32_t batch)
+static void add_cell(struct cell c)
 {
-	struct cell c = { .contender = x, .work = work, .memory = memory, .payload = payload, .ring_bytes = ring, .in_place = in_place,
-			  .batch = batch };
+	const struct contender *x = c.contender;
 	char name[128];
 
-	if (!(x->memories & memory) || (in_place && !x->in_place) || (batch > 1 && !x->batches) || cell_count == CELLS_MOST)
+	c.signals = -1;
+	if (!(x->memories & c.memory) || (c.in_place && !x->in_place) || (c.batch > 1 && !x->batches) || (c.pages && !x->pages))
 		return;
-	if (takes_two(work) && !strcmp(x->name, "memcpy"))
+	if (cell_count == CELLS_MOST || (takes_two(c.work) && !strcmp(x->name, "memcpy")))
 		return;
-	if (batch > 1) { /* capped in bytes too */
-		uint32_t most = ring / 4 / payload;
+	if (c.batch > 1) { /* capped in bytes too */
+		uint32_t most = c.ring_bytes / 4 / (c.payload + 16 * c.pages);
 
-		c.batch = batch < most ? batch : most;
+		c.batch = c.batch < most ? c.batch : most;
 		if (c.batch < 2)
 			return;
 	}
-	snprintf(name, sizeof name, "%s/%s/%s/%s/%u", x->name, work_names[work], mode_name(&c), memory_name(memory), payload);
+	snprintf(name, sizeof name, "%s/%s/%s/%s/%u", x->name, work_names[c.work], mode_name(&c), memory_name(c.memory), c.payload);
 	if (!only || !fnmatch(only, name, 0))
 		cells[cell_count++] = c;
+}
+
+static void add(const struct contender *x, enum work work, enum memory memory, uint32_t payload, uint32_t ring, uint32_t in_place,
+		uint32_t batch)
+{
+	add_cell((struct cell){ .contender = x, .work = work, .memory = memory, .payload = payload, .ring_bytes = ring, .in_place = in_place,
+				.batch = batch });
+}
+
+/* GPA direct: what a disk or a network card is asked with. */
+static void add_pages(const struct contender *x)
+{
+	static const uint32_t pages[] = { 1, 8, 32 };
+
+	for (unsigned i = 0; i < sizeof pages / sizeof *pages; i++)
+		for (enum memory m = MEMORY_ONCE; m <= MEMORY_TWICE; m *= 2)
+			for (enum work w = WRITE_READ; w <= DRAIN; w++)
+				for (uint32_t batch = 1; batch <= BATCH; batch += BATCH - 1)
+					add_cell((struct cell){ .contender = x, .work = w, .memory = m, .payload = 64, .ring_bytes = 256 * KIB,
+								.batch = batch, .pages = pages[i] });
 }
 
 /* What the goals are about. */
@@ -88,6 +107,7 @@ static void add_all(const struct contender *x)
 						if (m == MEMORY_TWICE && w != REQUEST)
 							add(x, w, m, payloads[p], rings[r], 1, batch);
 					}
+	add_pages(x);
 }
 
 static int measure(unsigned passes)
@@ -113,6 +133,9 @@ static int measure(unsigned passes)
 			if (both == 0 || !takes_two(cells[chosen].work))
 				measure_sample(&cells[chosen]);
 		}
+	for (unsigned i = 0; order && i < cell_count; i++)
+		if (both == 0 || !takes_two(cells[i].work))
+			measure_signals(&cells[i]);
 	free(order);
 	return 0;
 }

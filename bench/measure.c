@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SAMPLE_NS = 1500000, WARM = 2000, REFERENCE_ROUNDS = 20000, TRIES = 4, LINE_ROUNDS = 2000, CHECK_PACKETS = 20000 };
+enum { SAMPLE_NS = 1500000, WARM = 2000, REFERENCE_ROUNDS = 20000, TRIES = 4, LINE_ROUNDS = 2000, CHECK_PACKETS = 20000, COUNTED = 64000 };
 #define DISTURBED 1.05 /* a reference loop takes so many times its best */
 
 const char *const work_names[WORKS] = { "write-read", "fill", "drain", "stream", "request" };
@@ -31,7 +31,10 @@ const char *memory_name(enum memory m)
 const char *mode_name(const struct cell *c)
 {
 	static const char *const names[] = { "single", "batch", "in-place", "in-place-batch" };
+	static const char *const paged[][2] = { { "1-page", "1-page-batch" }, { "8-pages", "8-pages-batch" }, { "32-pages", "32-pages-batch" } };
 
+	if (c->pages)
+		return paged[c->pages < 8 ? 0 : c->pages < 32 ? 1 : 2][c->batch > 1];
 	return names[c->in_place * 2 + (c->batch > 1)];
 }
 
@@ -212,9 +215,11 @@ static double line_round_trip(void)
 
 /* ---- works. Each returns nanoseconds for n packets, or, where n is what fits, for as many as *n says afterwards */
 
+static uint32_t counting; /* COUNT, or 0 */
+
 static uint32_t flags_of(const struct cell *c)
 {
-	return c->in_place ? IN_PLACE : 0;
+	return (c->in_place ? IN_PLACE : 0) | c->pages << PAGES | counting;
 }
 
 static void stream_read(void)
@@ -228,7 +233,7 @@ static void request_answer(void)
 {
 	const struct cell *c = job_cell;
 
-	c->contender->answer(job_ring[1], job_ring[0], to[1], job_packets, c->payload);
+	c->contender->answer(job_ring[1], job_ring[0], to[1], job_packets, c->payload, flags_of(c));
 }
 
 static double run(const struct cell *c, void **ring, uint32_t *n)
@@ -269,7 +274,7 @@ static double run(const struct cell *c, void **ring, uint32_t *n)
 	case REQUEST:
 		other_start(request_answer);
 		start = now();
-		x->ask(ring[0], ring[1], text, to[0], *n, c->payload);
+		x->ask(ring[0], ring[1], text, to[0], *n, c->payload, flags_of(c));
 		start = now() - start;
 		other_wait();
 		return start;
@@ -328,6 +333,26 @@ int measure_sample(struct cell *c)
 	}
 	rings_close(c, m, ring);
 	return r;
+}
+
+void measure_signals(struct cell *c)
+{
+	const struct contender *x = c->contender;
+	struct ring_memory m[2];
+	uint32_t n = COUNTED;
+	uint64_t signals;
+	void *ring[2];
+
+	c->signals = -1;
+	if (!x->signals)
+		return;
+	rings_open(c, m, ring);
+	counting = COUNT;
+	(void)run(c, ring, &n);
+	counting = 0;
+	signals = x->signals(ring[0]) + (ring[1] != ring[0] ? x->signals(ring[1]) : 0);
+	c->signals = (double)signals / n;
+	rings_close(c, m, ring);
 }
 
 void measure_work(const struct cell *c, uint32_t n)

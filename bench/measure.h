@@ -14,6 +14,8 @@ struct cell {
 	enum memory memory;
 	uint32_t in_place, batch;      /* batch: 1 or BATCH */
 	uint32_t payload, ring_bytes;
+	uint32_t pages;                /* 0: in-band */
+	double signals;                /* per packet; below 0: not counted */
 	/* one per pass that was not disturbed */
 	unsigned samples;
 	double ns[SAMPLES_MOST];       /* per packet; REQUEST: per request with its answer */
@@ -29,6 +31,8 @@ int takes_two(enum work w);
 int measure_start(void);
 /* Does what is written come out, packet by packet, over several laps? 0 or -1 after saying what is wrong. */
 int measure_check(const struct cell *c);
+/* Count signals, in a run without a clock. */
+void measure_signals(struct cell *c);
 /* Take one sample; -1: it was disturbed each time. */
 int measure_sample(struct cell *c);
 /* The same work without a clock, n packets, for who counts instructions. */

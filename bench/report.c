@@ -71,14 +71,17 @@ void report_table(const struct cell *cells, unsigned n)
 	find_group(cells, n);
 	if (group_to > 0)
 		printf("two processors: a cache line goes there and back in %.0f to %.0f ns\n", group_from, group_to);
-	printf("%-12s %-15s %-6s %8s %8s  %-14s %9s %9s %5s\n", "work", "mode", "memory", "payload", "ring", "contender", "median ns", "p10 ns",
-	       "runs");
+	printf("%-12s %-15s %-6s %8s %8s  %-14s %9s %9s %5s %8s\n", "work", "mode", "memory", "payload", "ring", "contender", "median ns", "p10 ns",
+	       "runs", "signals");
 	for (unsigned i = 0; i < n; i++) {
 		const struct cell *c = &cells[i];
 		unsigned runs = figure(c, &median, &p10);
 
-		printf("%-12s %-15s %-6s %8u %7uK  %-14s %9.2f %9.2f %5u\n", work_names[c->work], mode_name(c), memory_name(c->memory),
+		printf("%-12s %-15s %-6s %8u %7uK  %-14s %9.2f %9.2f %5u", work_names[c->work], mode_name(c), memory_name(c->memory),
 		       c->payload, c->ring_bytes >> 10, c->contender->name, median, p10, runs);
+		if (c->signals >= 0)
+			printf(" %8.4f", c->signals);
+		putchar('\n');
 	}
 }
 
@@ -99,9 +102,12 @@ int report_json(const char *file, const struct cell *cells, unsigned n)
 			continue;
 		fprintf(f,
 			"{\"contender\": \"%s\", \"layer\": \"%s\", \"work\": \"%s\", \"mode\": \"%s\", \"memory\": \"%s\", "
-			"\"payload\": %u, \"ring\": %u, \"median_ns\": %.3f, \"p10_ns\": %.3f, \"runs\": %u}\n",
+			"\"payload\": %u, \"ring\": %u, \"median_ns\": %.3f, \"p10_ns\": %.3f, \"runs\": %u",
 			c->contender->name, c->contender->layer, work_names[c->work], mode_name(c), memory_name(c->memory), c->payload,
 			c->ring_bytes, median, p10, runs);
+		if (c->signals >= 0)
+			fprintf(f, ", \"signals\": %.5f", c->signals); /* per packet */
+		fputs("}\n", f);
 	}
 	return fclose(f);
 }
@@ -131,7 +137,7 @@ static int payload_fits(const char *wanted, uint32_t payload)
 
 static int mode_fits(const char *wanted, const struct cell *c)
 {
-	return !strcmp(wanted, "copy") ? !c->in_place : name_fits(wanted, mode_name(c));
+	return !strcmp(wanted, "copy") ? !c->in_place && !c->pages : name_fits(wanted, mode_name(c));
 }
 
 static int fits(const struct selector *s, const struct cell *c, uint32_t ring_bytes)

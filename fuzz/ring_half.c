@@ -282,6 +282,7 @@ static int half_put_call(struct half *h, const struct fuzz_step *s, struct half_
 	struct vmb_span parts[3];
 	struct vmb_view v;
 	uint32_t cut = q->p.len ? s->v % q->p.len : 0;
+	void *at;
 	int r;
 
 	if (s->a % 3 == 0)
@@ -293,6 +294,11 @@ static int half_put_call(struct half *h, const struct fuzz_step *s, struct half_
 		parts[1] = (struct vmb_span){ NULL, 0 };
 		parts[2] = (struct vmb_span){ payload + cut, q->p.len - cut + (s->c == 218) };
 		return vmb_tx_putv(h->tx, &q->p, parts, 3);
+	}
+	at = s->a & 8 ? vmb_tx_place(h->tx, &q->p) : NULL;
+	if (at) {
+		memcpy(at, q->p.payload, q->p.len);
+		return 0;
 	}
 	r = vmb_tx_reserve(h->tx, &q->p, &v);
 	return r ? r : half_fill(h, q, &v, s->a);
@@ -681,6 +687,7 @@ static void half_null(struct half *h, const struct fuzz_step *s)
 	uint8_t byte = 0;
 
 	fuzz_need(vmb_tx_put(tx, &p) == VMB_EINVAL && vmb_tx_putv(tx, &p, &part, 0) == VMB_EINVAL && vmb_tx_reserve(tx, &p, &v) == VMB_EINVAL);
+	fuzz_need(!vmb_tx_place(tx, &p) && vmb_rx_get(rx, &byte, 0, &p) == VMB_EINVAL);
 	fuzz_need(vmb_tx_commit(tx) == VMB_EINVAL && vmb_tx_discard(tx) == VMB_EINVAL && vmb_tx_arm(tx, &p, 0) == VMB_EINVAL);
 	fuzz_need(vmb_tx_spans(tx, &v, 0, &part, 1) == VMB_EINVAL && vmb_tx_copy(tx, &v, 0, &byte, 0) == VMB_EINVAL);
 	fuzz_need(vmb_tx_end(tx, NULL) == VMB_EINVAL && !vmb_tx_reason(tx, &at) && !at);

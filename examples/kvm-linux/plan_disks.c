@@ -18,14 +18,14 @@ static unsigned long load(const unsigned long *word)
 
 /* ---- disks */
 
-/* One line of mail: "disk <instance GUID> <relid> <SCSI host> <bytes> <number>". Which of ours it is about, or NULL. */
-static struct device *disk_of_line(struct plan *p, const char *line, unsigned *relid, unsigned *scsi, unsigned long long *bytes,
+/* One line of mail: "disk <instance GUID> <relid> <node in sysfs> <bytes> <number>". Which of ours it is about, or NULL. */
+static struct device *disk_of_line(struct plan *p, const char *line, unsigned *relid, unsigned *node, unsigned long long *bytes,
 				   char number[32])
 {
 	char text[64];
 	struct vmb_guid guid, ours;
 
-	if (sscanf(line, "disk %63s %u %u %llu %31s", text, relid, scsi, bytes, number) != 5 || vmb_guid_parse(text, &guid) < 0)
+	if (sscanf(line, "disk %63s %u %u %llu %31s", text, relid, node, bytes, number) != 5 || vmb_guid_parse(text, &guid) < 0)
 		return NULL;
 	for (unsigned i = 0; i < disks_of(p); i++) {
 		device_instance(&p->first_disk[i], &ours);
@@ -35,21 +35,21 @@ static struct device *disk_of_line(struct plan *p, const char *line, unsigned *r
 	return NULL;
 }
 
-/* Every disk as the guest sees it: is it ours, all of it? scsi[]: the numbers of their SCSI hosts, which Linux gives in the order
- * in which it meets them. */
-static void check_disks(struct plan *p, unsigned n, unsigned *scsi)
+/* Every disk as the guest sees it: is it ours, all of it? node[]: of their devices in sysfs, which counts them up in the order in which the
+ * bus met them. */
+static void check_disks(struct plan *p, unsigned n, unsigned *node)
 {
 	char *rest = p->mail, *line, number[32];
 	const char *ours;
-	unsigned right = 0, relid, host;
+	unsigned right = 0, relid, its;
 	unsigned long long bytes;
 
 	while ((line = strsep(&rest, "\n"))) {
-		struct device *d = disk_of_line(p, line, &relid, &host, &bytes, number);
+		struct device *d = disk_of_line(p, line, &relid, &its, &bytes, number);
 
 		if (!d)
 			continue;
-		scsi[d - p->first_disk] = host;
+		node[d - p->first_disk] = its;
 		ours = (const char *)d->image->bytes;
 		right += (unsigned)plan_check(relid == d->channel_id && bytes == d->image->size && !strncmp(number, ours, 16),
 					      "disk %u: guest and host have channel %u (%u), %llu bytes (%llu), number %s (%.16s)",
@@ -95,7 +95,7 @@ static void check_written(struct plan *p, unsigned n)
 void plan_disks(struct plan *p)
 {
 	struct device *d = p->first_disk, *late = &d[2];
-	unsigned scsi[3] = { 0 };
+	unsigned node[3] = { 0 };
 	unsigned long before[2], together;
 
 	plan_note("seed %llx: disks %u and %u have channels %u and %u and are offered in the order %u, %u", (unsigned long long)p->seed,
@@ -103,9 +103,9 @@ void plan_disks(struct plan *p)
 		  d[d[1].order > d[0].order].instance);
 	if (!plan_mail(p, "disks 1"))
 		return;
-	check_disks(p, 2, scsi);
-	plan_check((scsi[0] < scsi[1]) == (d[0].order < d[1].order),
-		   "the guest met them in the order of the offers: SCSI hosts %u and %u", scsi[0], scsi[1]);
+	check_disks(p, 2, node);
+	plan_check((node[0] < node[1]) == (d[0].order < d[1].order),
+		   "the guest met them in the order of the offers: nodes %u and %u in sysfs", node[0], node[1]);
 	for (unsigned i = 0; i < 2; i++)
 		before[i] = load(&d[i].image->reads);
 	pthread_mutex_lock(&p->host->control);
@@ -117,7 +117,7 @@ void plan_disks(struct plan *p)
 	plan_check(load(&d[0].image->reads) > before[0] && load(&d[1].image->reads) > before[1],
 		   "%lu and %lu reads of the first two while the third came", load(&d[0].image->reads) - before[0],
 		   load(&d[1].image->reads) - before[1]);
-	check_disks(p, 3, scsi);
+	check_disks(p, 3, node);
 	together = watch_all(p, 3, "disks 3\n");
 	plan_check(together > 0, "all three disks had requests in flight at one time, seen %lu times", together);
 	check_written(p, 3);

@@ -35,6 +35,7 @@ static void refused_tx(struct vmb_tx *tx)
 	cr_assert_eq(vmb_tx_put(tx, &p), VMB_EINVAL);
 	cr_assert_eq(vmb_tx_putv(tx, &p, &part, 1), VMB_EINVAL);
 	cr_assert_eq(vmb_tx_reserve(tx, &p, &v), VMB_EINVAL);
+	cr_assert_null(vmb_tx_place(tx, &p));
 	cr_assert_eq(vmb_tx_commit(tx), VMB_EINVAL);
 	cr_assert_eq(vmb_tx_discard(tx), VMB_EINVAL);
 	cr_assert_eq(vmb_tx_arm(tx, &p, 0), VMB_EINVAL);
@@ -54,6 +55,7 @@ static void refused_rx(struct vmb_rx *rx)
 	uint32_t where = 7;
 
 	cr_assert_eq(vmb_rx_next(rx, &p, &v), VMB_EINVAL);
+	cr_assert_eq(vmb_rx_get(rx, NULL, 0, &p), VMB_EINVAL);
 	cr_assert_eq(vmb_rx_release(rx), VMB_EINVAL);
 	cr_assert_eq(vmb_rx_rewind(rx), VMB_EINVAL);
 	cr_assert_eq(vmb_rx_sleep(rx), VMB_EINVAL);
@@ -101,6 +103,7 @@ Test(ring_checked, null_arguments_are_refused_and_change_nothing)
 	cr_assert_eq(vmb_tx_putv(r->tx, &good, NULL, 1), VMB_EINVAL);
 	cr_assert_eq(vmb_tx_putv(r->tx, &good, &none, 1), VMB_EINVAL);
 	cr_assert_eq(vmb_tx_reserve(r->tx, NULL, &v), VMB_EINVAL);
+	cr_assert_null(vmb_tx_place(r->tx, NULL));
 	cr_assert_eq(vmb_tx_reserve(r->tx, &good, NULL), VMB_EINVAL);
 	cr_assert_eq(vmb_tx_arm(r->tx, NULL, 0), VMB_EINVAL);
 	cr_assert_eq(vmb_tx_spans(r->tx, NULL, 0, &part, 1), VMB_EINVAL);
@@ -110,6 +113,8 @@ Test(ring_checked, null_arguments_are_refused_and_change_nothing)
 	cr_assert_eq(vmb_tx_commit(r->tx), 0);
 	cr_assert_eq(rig_send(r, 8), VMB_SIGNAL);
 	cr_assert_eq(vmb_rx_next(r->rx, NULL, &v), VMB_EINVAL);
+	cr_assert_eq(vmb_rx_get(r->rx, NULL, 0, NULL), VMB_EINVAL);
+	cr_assert_eq(vmb_rx_get(r->rx, NULL, 8, &p), VMB_EINVAL);
 	cr_assert_eq(vmb_rx_next(r->rx, &p, NULL), VMB_EINVAL);
 	cr_assert_eq(vmb_rx_spans(r->rx, NULL, 0, &part, 1), VMB_EINVAL);
 	cr_assert_eq(vmb_rx_spans(r->rx, &v, 0, NULL, 1), VMB_EINVAL);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-# The library as one file: made twice to the same bytes, compiled by two compilers and as part of another file, and the tests of ring and
-# channel run with it in the library's place.
+# The library as one file: made twice to the same bytes, compiled by two compilers and as part of another file; and the tests of ring and channel
+# run with it in the library's place, as make test-amalgamation runs all.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . scripts/tally.sh
@@ -27,29 +27,10 @@ printf '#define VMB_API static\n#include "vmbus.c"\nint answer(void);\nint answe
 expect "within another file, as static functions" gcc $flags -O0 -Wno-unused-function -c -o "$one/within.o" "$one/within.c"
 expect "nothing of it shows there" test "$(nm -g --defined-only "$one/within.o" | awk '{ print $3 }')" = answer
 
-# The tests of both areas, with the flags that the library has for them. A program that uses internal functions cannot have this library.
-programs=
-for area in ring channel; do
-	mkdir -p "$one/test/$area"
-	# shellcheck disable=SC2046,SC2086
-	expect "it compiles with the flags of test/$area" cc $flags -iquote . $(cat test/$area/lib.flags 2>/dev/null | tr -d '\\') \
-		-c -o "$one/$area.o" "$one/vmbus.c"
-	for object in "$build/obj/test/$area"/test_*.o; do
-		name=$area/$(basename "$object" .o)
-		if [ "$name" = channel/test_link ]; then
-			continue # it is about members of the archive
-		fi
-		if nm -u "$object" | grep -q ' vmbi_'; then
-			echo "        without test/$name, which uses internal functions"
-			continue
-		fi
-		expect "test/$name links with it" cc -pthread -o "$one/test/$name" "$object" "$one/$area.o" \
-			-Wl,--start-group "$build/libhelpers.a" "$build/libharness.a" -Wl,--end-group -lcriterion
-		[ ! -x "$one/test/$name" ] || programs="$programs $one/test/$name"
-	done
-done
-# shellcheck disable=SC2086
-test/run -o "$one/result" $programs
-read -r p f s <"$one/result"
+scripts/one-file "$build" ring channel >"$one/log"
+cat "$one/log"
+read -r p _ f _ s _ <<END
+$(tail -n 1 "$one/log")
+END
 passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 finish

@@ -7,12 +7,13 @@
 #include "test/ring/hooked.h"
 
 #include <endian.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "test/ring/rig.h"
 #include "ring_bell.h"
 
-#define PACKETS 1000000u
+static uint32_t packets = 1000000; /* SIGNAL_PACKETS */
 
 static struct {
 	struct rig *r;
@@ -83,7 +84,7 @@ static void *produce(void *arg)
 	static const uint8_t payload[1024];
 	uint64_t random = 5;
 
-	while (run.sent < PACKETS) {
+	while (run.sent < packets) {
 		struct vmb_packet p = rig_packet(payload, rig_random(&random) % 1000);
 		int got;
 
@@ -131,7 +132,7 @@ static void consume(void)
 	uint64_t random = 6, taken = 0, released = 0;
 	int got = 0;
 
-	while (run.received < PACKETS && got >= 0) {
+	while (run.received < packets && got >= 0) {
 		struct vmb_packet p;
 		struct vmb_view v;
 
@@ -154,8 +155,11 @@ static void consume(void)
 
 int main(void)
 {
+	const char *wanted = getenv("SIGNAL_PACKETS");
 	pthread_t producer;
 
+	if (wanted)
+		packets = (uint32_t)strtoul(wanted, NULL, 10);
 	run.data = run.room = (struct bell)BELL_INIT;
 	run.r = rig_new(RIG_LIST, 3);
 	rig_both_at(run.r, 0);
@@ -165,12 +169,12 @@ int main(void)
 	printf("%u sent, %u received; %u publications, %u signals, %u of them wrong; %u releases, %u signals, %u of them wrong\n",
 	       run.sent, run.received, run.publications, run.data_signals, run.wrong_data, run.releases,
 	       run.room_signals, run.wrong_room);
-	check(run.sent == PACKETS && run.received == PACKETS, "all packets");
+	check(run.sent == packets && run.received == packets, "all packets");
 	check(run.wrong_data == 0 && run.data_signals > 0, "signals for data exactly when needed");
 	check(run.wrong_room == 0 && run.room_signals > 0, "signals for room exactly when needed");
 	check(VMBI_READ64(&run.r->tx->signals) == run.data_signals &&
 					       VMBI_READ64(&run.r->rx->signals) == run.room_signals &&
-					       VMBI_READ64(&run.r->tx->packets) == PACKETS, "counted as sent");
+					       VMBI_READ64(&run.r->tx->packets) == packets, "counted as sent");
 	rig_free(run.r);
 	return tally();
 }
