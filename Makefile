@@ -94,7 +94,7 @@ QUICK_FIRST := test/scripts/linux.sh test/scripts/amalgamation.sh
 QUICK_SCRIPTS := $(filter-out $(QUICK_ALONE) $(QUICK_FIRST),$(wildcard test/scripts/*.sh))
 # Real guests take longest, and wait now and then: one after another, while the others, each on one processor, take what is left.
 FULL_GUESTS := $(patsubst %,test/full/%.sh,linux qemu-host)
-FULL_FIRST := $(patsubst %,test/full/%.sh,prove mutation foreign coverage loads fuzz sanitize rust go ffi)
+FULL_FIRST := $(patsubst %,test/full/%.sh,prove mutation foreign coverage loads fuzz sanitize interleave rust go model barriers ffi)
 FULL_OTHERS := $(FULL_FIRST) $(filter-out $(FULL_FIRST) $(FULL_GUESTS),$(wildcard test/full/*.sh))
 
 # Examples: a directory is a program, but for those with rules of their own.
