@@ -7,7 +7,7 @@
 #include <string.h>
 #include <vmbus.h>
 
-#include "bench.h"
+#include "pages.h"
 
 struct c {
 	struct vmb_channel *client, *server;
@@ -180,10 +180,7 @@ static void *channel_open(const struct ring_memory *m, const struct ring_memory 
 		return NULL;
 	memset(c, 0, sizeof *c);
 	c->packet.kind = VMB_PKT_INBAND;
-	for (uint32_t i = 0; i < PAGES_MOST; i++) {
-		c->words[2 * i] = VMB_RANGE(BENCH_PAGE, 0);
-		c->words[2 * i + 1] = 1000 + 7 * i;
-	}
+	pages_name(c->words);
 	for (int i = 0; i < 2; i++) {
 		struct vmb_channel_config cfg = { .size = sizeof cfg, .flags = VMB_CHANNEL_POLLED, .requests = REQUESTS,
 						  .tx = ring_of(i ? back : m, i ? 0 : VMB_RING_FRESH),

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <vmbus.h>
 
-#include "bench.h"
+#include "pages.h"
 
 struct c {
 	struct vmb_tx *tx;
@@ -120,10 +120,7 @@ static void *vmbus_open(const struct ring_memory *m, const struct ring_memory *b
 	memset(c, 0, sizeof *c);
 	c->packet.kind = VMB_PKT_INBAND;
 	c->paged = (struct vmb_packet){ .kind = VMB_PKT_GPA, .flags = VMB_PKT_WANTS_REPLY, .list = { c->words, 0, 0 } };
-	for (uint32_t i = 0; i < PAGES_MOST; i++) {
-		c->words[2 * i] = VMB_RANGE(BENCH_PAGE, 0);
-		c->words[2 * i + 1] = 1000 + 7 * i;
-	}
+	pages_name(c->words);
 	if (vmb_tx_init(tx_mem, tx.bytes, &ring, NULL, &c->tx) < 0)
 		return NULL;
 	ring.flags &= ~VMB_RING_FRESH;

@@ -89,14 +89,10 @@ func (l List) All() (all []Range, err error) {
 }
 
 func (l List) move(how C.int, r *RAM, offset uint64, b []byte) (C.int, error) {
-	if r == nil {
-		return 0, ErrInvalid
+	if err := r.hold(); err != nil {
+		return 0, err
 	}
-	r.life.RLock()
 	defer r.life.RUnlock()
-	if r.c == nil {
-		return 0, ErrClosed
-	}
 	n := C.vmbgo_list_move(how, cWords(l.Words), C.uint32_t(len(l.Words)), C.uint32_t(l.Ranges), r.c, C.uint64_t(offset), cBytes(b),
 		C.uint32_t(len(b)))
 	return n, check(n)
@@ -127,14 +123,10 @@ func (p *Packet) ExternalBytes() uint64 {
 }
 
 func (p *Packet) move(how C.int, r *RAM, set *List, offset uint64, b []byte) (C.int, error) {
-	if r == nil {
-		return 0, ErrInvalid
+	if err := r.hold(); err != nil {
+		return 0, err
 	}
-	r.life.RLock()
 	defer r.life.RUnlock()
-	if r.c == nil {
-		return 0, ErrClosed
-	}
 	if set == nil {
 		set = new(List)
 	}

@@ -157,6 +157,19 @@ func (r *RAM) overlap(i, pages int) bool {
 	return false
 }
 
+// hold keeps it from being closed, until life.RUnlock.
+func (r *RAM) hold() error {
+	if r == nil {
+		return ErrInvalid
+	}
+	r.life.RLock()
+	if r.c == nil {
+		r.life.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
 // Close lets its memory go. [ErrState]: a host uses it.
 func (r *RAM) Close() error {
 	r.life.Lock()
