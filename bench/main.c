@@ -10,7 +10,8 @@
  *	-o  only the figures that fit; * fits all
  *	-w  measure nothing: send so many packets in the one figure that fits, for who counts instructions
  *
- * In each pass every figure gets one sample, in an order of its own.
+ * In each pass every figure gets one sample. Those that are compared with each other, which differ in contender and mode alone, come one after
+ * the other, so that what else the machine does then happens to all of them; the order is each pass's own.
  */
 #define _GNU_SOURCE
 #include "measure.h"
@@ -23,7 +24,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CELLS_MOST = 4096, KIB = 1024 };
+enum { CELLS_MOST = 4096, KIB = 1024, BATCH_BYTES = 8192 /* of payload, so that a batch stays in the first cache */ };
 
 static struct cell *cells;
 static unsigned cell_count;
@@ -40,9 +41,8 @@ static void add_cell(struct cell c)
 	if (cell_count == CELLS_MOST || (takes_two(c.work) && !strcmp(x->name, "memcpy")))
 		return;
 	if (c.batch > 1) { /* capped in bytes too */
-		uint32_t most = c.ring_bytes / 4 / (c.payload + 16 * c.pages);
-
-		c.batch = c.batch < most ? c.batch : most;
+		while (c.batch * (c.payload + 16 * c.pages) > BATCH_BYTES)
+			c.batch /= 2;
 		if (c.batch < 2)
 			return;
 	}
@@ -110,29 +110,57 @@ static void add_all(const struct contender *x)
 	add_pages(x);
 }
 
+static int compared(const struct cell *a, const struct cell *b)
+{
+	return a->work == b->work && a->memory == b->memory && a->payload == b->payload && a->ring_bytes == b->ring_bytes && a->pages == b->pages;
+}
+
+/* A cell's place in the order of a pass: that of all that it is compared with, then its own. */
+struct place {
+	double group, own;
+	unsigned cell;
+};
+
+static int by_place(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	return x->group != y->group ? (x->group < y->group ? -1 : 1) : x->own < y->own ? -1 : x->own > y->own;
+}
+
+static void shuffle(struct place *order)
+{
+	for (unsigned i = 0; i < cell_count; i++) {
+		unsigned k = 0;
+
+		while (!compared(&cells[k], &cells[i]))
+			k++;
+		order[i] = (struct place){ k < i ? order[k].group : drand48(), drand48(), i };
+	}
+	qsort(order, cell_count, sizeof *order, by_place);
+}
+
 static int measure(unsigned passes)
 {
-	unsigned *order = malloc(cell_count * sizeof *order);
+	struct place *order = malloc(cell_count * sizeof *order);
 	int both;
 
 	both = measure_start();
 	if (both < 0)
 		printf("one processor only: nothing that takes two\n");
-	for (unsigned i = 0; order && i < cell_count; i++) {
-		order[i] = i;
+	for (unsigned i = 0; order && i < cell_count; i++)
 		if (measure_check(&cells[i]) < 0)
 			return -1;
-	}
 	srand48(1);
-	for (unsigned pass = 0; order && pass < passes; pass++)
+	for (unsigned pass = 0; order && pass < passes; pass++) {
+		shuffle(order);
 		for (unsigned i = 0; i < cell_count; i++) {
-			unsigned k = i + (unsigned)(drand48() * (cell_count - i)), chosen = order[k];
+			struct cell *c = &cells[order[i].cell];
 
-			order[k] = order[i];
-			order[i] = chosen;
-			if (both == 0 || !takes_two(cells[chosen].work))
-				measure_sample(&cells[chosen]);
+			if (both == 0 || !takes_two(c->work))
+				measure_sample(c);
 		}
+	}
 	for (unsigned i = 0; order && i < cell_count; i++)
 		if (both == 0 || !takes_two(cells[i].work))
 			measure_signals(&cells[i]);

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "measure.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -306,16 +307,17 @@ static void rings_close(const struct cell *c, struct ring_memory *m, void **ring
 	ring_drop(&m[1]);
 }
 
-int measure_sample(struct cell *c)
+void measure_sample(struct cell *c)
 {
 	struct ring_memory m[2];
 	void *ring[2];
-	int r = -1;
+	double *sample = &c->ns[c->samples];
 
 	if (c->samples == SAMPLES_MOST)
-		return -1;
+		return;
+	*sample = NAN;
 	rings_open(c, m, ring);
-	for (int i = 0; i < TRIES && r < 0; i++) {
+	for (int i = 0; i < TRIES && isnan(*sample); i++) {
 		uint32_t n = WARM;
 		double ns = run(c, ring, &n) / n, line = 0;
 
@@ -327,12 +329,11 @@ int measure_sample(struct cell *c)
 		ns = run(c, ring, &n) / n;
 		if (!undisturbed())
 			continue;
-		c->ns[c->samples] = ns;
-		c->line_ns[c->samples++] = line;
-		r = 0;
+		*sample = ns;
+		c->line_ns[c->samples] = line;
 	}
+	c->samples++;
 	rings_close(c, m, ring);
-	return r;
 }
 
 void measure_signals(struct cell *c)

@@ -16,9 +16,8 @@ struct cell {
 	uint32_t payload, ring_bytes;
 	uint32_t pages;                /* 0: in-band */
 	double signals;                /* per packet; below 0: not counted */
-	/* one per pass that was not disturbed */
-	unsigned samples;
-	double ns[SAMPLES_MOST];       /* per packet; REQUEST: per request with its answer */
+	unsigned samples;              /* one per pass */
+	double ns[SAMPLES_MOST];       /* per packet; REQUEST: per request with its answer. NAN: disturbed each time */
 	double line_ns[SAMPLES_MOST];  /* two processors: round trip of a cache line just before */
 };
 
@@ -33,8 +32,8 @@ int measure_start(void);
 int measure_check(const struct cell *c);
 /* Count signals, in a run without a clock. */
 void measure_signals(struct cell *c);
-/* Take one sample; -1: it was disturbed each time. */
-int measure_sample(struct cell *c);
+/* Take one sample. */
+void measure_sample(struct cell *c);
 /* The same work without a clock, n packets, for who counts instructions. */
 void measure_work(const struct cell *c, uint32_t n);
 

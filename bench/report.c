@@ -46,6 +46,19 @@ static void find_group(const struct cell *cells, unsigned n)
 	free(all);
 }
 
+static int counts(const struct cell *c, unsigned pass)
+{
+	return !isnan(c->ns[pass]) && (!takes_two(c->work) || (c->line_ns[pass] >= group_from && c->line_ns[pass] <= group_to));
+}
+
+static double median_of(double *x, unsigned n)
+{
+	if (!n)
+		return NAN;
+	qsort(x, n, sizeof *x, by_value);
+	return n & 1 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
 /* How many samples count, the median and the tenth part from below. */
 static unsigned figure(const struct cell *c, double *median, double *p10)
 {
@@ -53,15 +66,23 @@ static unsigned figure(const struct cell *c, double *median, double *p10)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < c->samples; i++)
-		if (!takes_two(c->work) || (c->line_ns[i] >= group_from && c->line_ns[i] <= group_to))
+		if (counts(c, i))
 			ns[n++] = c->ns[i];
-	*median = *p10 = NAN;
-	if (!n)
-		return 0;
-	qsort(ns, n, sizeof *ns, by_value);
-	*median = n & 1 ? ns[n / 2] : (ns[n / 2 - 1] + ns[n / 2]) / 2;
-	*p10 = ns[n / 10];
+	*median = median_of(ns, n);
+	*p10 = n ? ns[n / 10] : NAN;
 	return n;
+}
+
+/* The median of what each pass says; NAN: too few passes have both. */
+static double ratio(const struct cell *a, const struct cell *b)
+{
+	double x[SAMPLES_MOST];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < a->samples && i < b->samples; i++)
+		if (counts(a, i) && counts(b, i))
+			x[n++] = a->ns[i] / b->ns[i];
+	return n < FEW ? NAN : median_of(x, n);
 }
 
 void report_table(const struct cell *cells, unsigned n)
@@ -146,32 +167,44 @@ static int fits(const struct selector *s, const struct cell *c, uint32_t ring_by
 	       mode_fits(s->mode, c) && name_fits(s->memory, memory_name(c->memory)) && payload_fits(s->payload, c->payload);
 }
 
-/* The best figure of those that fit, at this work and payload; NAN: none. */
-static double best_of(const struct selector *s, enum work work, uint32_t payload, const struct cell *cells, unsigned n, uint32_t ring_bytes)
+/* The best of those that fit, at this work and payload; NULL: none. */
+static const struct cell *best_of(const struct selector *s, enum work work, uint32_t payload, const struct cell *cells, unsigned n,
+				  uint32_t ring_bytes)
 {
-	double best = NAN, median, p10;
+	const struct cell *best = NULL;
+	double lowest = NAN, median, p10;
 
 	for (unsigned i = 0; i < n; i++)
-		if (cells[i].work == work && cells[i].payload == payload && fits(s, &cells[i], ring_bytes) &&
-		    figure(&cells[i], &median, &p10) >= FEW && !(median > best))
-			best = median;
+		if (cells[i].work == work && cells[i].payload == payload && fits(s, &cells[i], ring_bytes)) {
+			figure(&cells[i], &median, &p10);
+			if (!best || median < lowest || isnan(lowest)) {
+				best = &cells[i];
+				lowest = median;
+			}
+		}
 	return best;
 }
 
-/* Over all works and payloads that the first one names, the worst ratio for whoever wants it small, or large. */
+/* Over all works and payloads that both name, the worst ratio for whoever wants it small, or large. NAN: one of them cannot be told. */
 static double worst_ratio(const struct selector *a, const struct selector *b, int small, const struct cell *cells, unsigned n, uint32_t ring_bytes)
 {
 	double worst = NAN;
 
 	for (unsigned i = 0; i < n; i++) {
-		double x, y;
+		const struct cell *x, *y;
+		double got;
 
 		if (!fits(a, &cells[i], ring_bytes))
 			continue;
 		x = best_of(a, cells[i].work, cells[i].payload, cells, n, ring_bytes);
 		y = best_of(b, cells[i].work, cells[i].payload, cells, n, ring_bytes);
-		if (x / y > 0 && !(small ? x / y <= worst : x / y >= worst))
-			worst = x / y;
+		if (!x || !y)
+			continue;
+		got = ratio(x, y);
+		if (isnan(got))
+			return NAN;
+		if (!(small ? got <= worst : got >= worst))
+			worst = got;
 	}
 	return worst;
 }

@@ -98,6 +98,15 @@ static int driver_call_open(struct both_driver *d, uint32_t bits)
 	return r;
 }
 
+/* A reserved channel outlives its connection, and so do the lists that were made for it. */
+static void driver_for_good(const struct both_driver *d)
+{
+	both.lossy = 1; /* what is said to it may find the place occupied */
+	for (const struct both_list *l = both.list; l < both.list + BOTH_LISTS; l++)
+		if (l->gpadl && &both.driver[l->driver] == d)
+			both_wire_lend(driver_list_page(l), BOTH_LIST_PAGES, BOTH_FOR_GOOD);
+}
+
 static void driver_open(struct both_driver *d, uint32_t bits)
 {
 	struct vmb_offer offer = { .size = sizeof offer };
@@ -126,7 +135,7 @@ static void driver_open(struct both_driver *d, uint32_t bits)
 	d->out = 1;
 	d->opened = d->closing = d->targeting = 0;
 	if (d->reserved)
-		both.lossy = 1; /* what is said to it may find the place occupied */
+		driver_for_good(d);
 }
 
 static void driver_close(struct both_driver *d)
@@ -192,7 +201,7 @@ static void driver_create(struct both_driver *d, uint32_t words)
 	word[0] = VMB_RANGE((list.count - 1) * VMB_PAGE, 0);
 	for (uint32_t i = 1; i < list.count; i++)
 		word[i] = page + (i - 1) % BOTH_LIST_PAGES;
-	both_wire_lend(page, BOTH_LIST_PAGES, BOTH_LENT);
+	both_wire_lend(page, BOTH_LIST_PAGES, d->out && d->reserved ? BOTH_FOR_GOOD : BOTH_LENT);
 	BOTH_GUEST(r, vmb_guest_gpadl_create(both.g, d->handle, &list, &gpadl));
 	fuzz_trace("\tcreate: %d %#x\n", r, gpadl);
 	fuzz_need(r == 0 || r == VMB_ENOSPACE || r == VMB_ESTATE || r == VMB_EHANDLE);

@@ -267,8 +267,7 @@ static VMBI_RING_LONG int recv_word(struct vmb_channel *ch, void *buf, size_t by
 /* So much space is due with this packet that it is given back now. */
 static VMBI_RING_LONG int recv_last(struct vmb_channel *ch, void *buf, const uint8_t *at, uint32_t len)
 {
-	if (len)
-		VMBI_COPY_OUT(buf, at, len);
+	VMBI_PAYLOAD_OUT(buf, at, len);
 	(void)recv_release(ch);
 	return VMB_YES;
 }
@@ -279,8 +278,7 @@ static VMBI_RING_SHORT int recv_give(struct vmb_channel *ch, void *buf, const ui
 	ch->due -= (int32_t)(VMBI_DESCRIPTOR + len + VMBI_FOOTER);
 	if (VMBI_RARELY(ch->due < 0))
 		return recv_last(ch, buf, at, len);
-	if (len)
-		VMBI_COPY_OUT(buf, at, len);
+	VMBI_PAYLOAD_OUT(buf, at, len);
 	return VMB_YES;
 }
 

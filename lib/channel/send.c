@@ -221,8 +221,7 @@ static VMBI_RING_SHORT int send_short(struct vmb_channel *ch, struct vmb_packet 
 		vmbi_request_take(&ch->requests, q, p->user);
 		p->id = id;
 	}
-	if (p->len)
-		VMBI_COPY_IN(to, p->payload, p->len);
+	VMBI_PAYLOAD_IN(to, p->payload, p->len);
 	return 1;
 }
 

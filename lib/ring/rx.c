@@ -249,7 +249,7 @@ static VMBI_RING_SHORT int rx_get(struct vmb_rx *rx, void *buf, size_t bytes, st
 	if (!vmbi_rx_plain(rx, start, &word, &at, &len) || !len || len > bytes)
 		return rx_get_any(rx, word, buf, bytes, p);
 	vmbi_rx_take(rx, start, word, at + 8, buf, p);
-	VMBI_COPY_OUT(buf, at + VMBI_DESCRIPTOR, len);
+	VMBI_PAYLOAD_OUT(buf, at + VMBI_DESCRIPTOR, len);
 	return VMB_YES;
 }
 

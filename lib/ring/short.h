@@ -93,10 +93,7 @@ static VMBI_RING_SHORT void vmbi_rx_take(struct vmb_rx *rx, uint32_t start, uint
 	p->id = VMBI_READ64(id);
 	p->user = 0;
 	p->payload = payload;
-	p->list = (struct vmb_list){ NULL, 0, 0 };
-	p->head_len = 0;
-	p->page_set = 0;
-	p->reserved = 0;
+	VMBI_MEMSET(&p->list, 0, sizeof *p - offsetof(struct vmb_packet, list));
 	rx->next = vmbi_ring_forward(start, total, rx->ring.size);
 	rx->left -= total;
 	rx->fresh++;

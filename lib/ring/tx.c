@@ -250,8 +250,7 @@ int vmb_tx_put(struct vmb_tx *tx, const struct vmb_packet *p)
 	to = vmbi_tx_frame(tx, p, p->id);
 	if (!to)
 		return tx_put_any(tx, p);
-	if (p->len)
-		VMBI_COPY_IN(to, p->payload, p->len);
+	VMBI_PAYLOAD_IN(to, p->payload, p->len);
 	return 0;
 }
 
