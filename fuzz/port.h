@@ -38,6 +38,8 @@ static inline int fuzz_swap32(volatile uint32_t __attribute__((may_alias)) *p, u
 
 #define VMBI_COPY_OUT(dst, shared, n) (FUZZ_TOUCH(shared, n), vmbi_copy((dst), (shared), (n)))
 #define VMBI_COPY_IN(shared, src, n) (FUZZ_TOUCH(shared, n), vmbi_copy((shared), (src), (n)))
+#define VMBI_PAYLOAD_OUT(dst, shared, n) do { if (n) { FUZZ_TOUCH(shared, n); vmbi_copy_payload((dst), (shared), (n)); } } while (0)
+#define VMBI_PAYLOAD_IN(shared, src, n) do { if (n) { FUZZ_TOUCH(shared, n); vmbi_copy_payload((shared), (src), (n)); } } while (0)
 #define VMBI_CLEAR(shared, n) (FUZZ_TOUCH(shared, n), (void)VMBI_MEMSET((shared), 0, (n)))
 
 #endif /* FUZZ_PORT_H */

@@ -558,8 +558,13 @@ func TestHvsock(t *testing.T) {
 		}
 	}
 	for _, accept := range []bool{false, true} {
-		go answer(accept)
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			answer(accept)
+		}()
 		got, err := m.guest.ConnectHvsock(m.ctx, &vmbus.Hvsock{Endpoint: echoInstance, Service: vmbus.HvsockPort(5000)})
+		<-answered // the guest may have the offer before the host has said so
 		if !accept {
 			want(t, err, vmbus.ErrRefused)
 			continue

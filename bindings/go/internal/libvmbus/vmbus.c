@@ -220,13 +220,13 @@ static inline void vmbi_write64(void *p, uint64_t v)
 #ifndef VMBI_COPY_OUT
 # define VMBI_COPY_OUT(dst, shared, n) vmbi_copy((dst), (shared), (n))
 # define VMBI_PAYLOAD_OUT(dst, shared, n) vmbi_copy_payload((dst), (shared), (n))
-#else
+#elif !defined(VMBI_PAYLOAD_OUT)
 # define VMBI_PAYLOAD_OUT(dst, shared, n) do { if (n) VMBI_COPY_OUT((dst), (shared), (n)); } while (0)
 #endif
 #ifndef VMBI_COPY_IN
 # define VMBI_COPY_IN(shared, src, n) vmbi_copy((shared), (src), (n))
 # define VMBI_PAYLOAD_IN(shared, src, n) vmbi_copy_payload((shared), (src), (n))
-#else
+#elif !defined(VMBI_PAYLOAD_IN)
 # define VMBI_PAYLOAD_IN(shared, src, n) do { if (n) VMBI_COPY_IN((shared), (src), (n)); } while (0)
 #endif
 #ifndef VMBI_CLEAR
