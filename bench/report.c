@@ -177,7 +177,7 @@ static const struct cell *best_of(const struct selector *s, enum work work, uint
 	for (unsigned i = 0; i < n; i++)
 		if (cells[i].work == work && cells[i].payload == payload && fits(s, &cells[i], ring_bytes)) {
 			figure(&cells[i], &median, &p10);
-			if (!best || median < lowest || isnan(lowest)) {
+			if (isnan(lowest) || median < lowest) {
 				best = &cells[i];
 				lowest = median;
 			}

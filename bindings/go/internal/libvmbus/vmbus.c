@@ -133,12 +133,10 @@ static inline int vmbi_swap32(volatile uint32_t __attribute__((may_alias)) *p, u
 /* ---- byte order: the wire is little-endian */
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-# define VMBI_BIG_ENDIAN 1
 # define VMBI_LE16(v) __builtin_bswap16(v)
 # define VMBI_LE32(v) __builtin_bswap32(v)
 # define VMBI_LE64(v) __builtin_bswap64(v)
 #else
-# define VMBI_BIG_ENDIAN 0
 # define VMBI_LE16(v) (v)
 # define VMBI_LE32(v) (v)
 # define VMBI_LE64(v) (v)
