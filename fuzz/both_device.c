@@ -413,6 +413,18 @@ void both_device_gone(void)
 		fuzz_need(both.device[i].gone && !both.device[i].side.mem);
 }
 
+/* The next process knows devices by their offers only: what a removed one served, it asks of the one that came in its place. */
+static void device_leaves(const struct both_device *d)
+{
+	for (unsigned i = 0; d->served && i < both.devices; i++) {
+		struct both_device *next = &both.device[i];
+
+		if (!next->removed && next->offer.subchannel == d->offer.subchannel &&
+		    !memcmp(next->offer.instance.byte, d->offer.instance.byte, 16))
+			next->served = 1;
+	}
+}
+
 /* The host's end goes on in another process: what was mapped is not, and the devices are offered again. */
 static void device_moves(struct both_device *d)
 {
@@ -423,6 +435,7 @@ static void device_moves(struct both_device *d)
 	d->close_asked = d->paused = d->hold_asked = 0;
 	if (!d->removed)
 		return;
+	device_leaves(d);
 	d->gone = 1;
 	d->handle = d->hold = 0; /* it may be another one's in the next process */
 }
