@@ -121,14 +121,19 @@ static struct both_line *device_line_of_pages(const struct both_device *d, const
 	return &both.line[(words[1] - BOTH_RING_PAGE) / BOTH_RING_PAGES];
 }
 
-/* The line of an open that is there still, or none: the guest may have gone on. */
+/* The line of an open that is there still, or none: the guest may have gone on, or mean an offer of before that came twice. */
 static struct both_line *device_line(const struct both_device *d, const struct vmb_open_info *info)
 {
 	struct both_line *line = &both.line[info->user_data[0] % BOTH_RINGS];
 
 	if (info->open_flags & VMB_OPEN_RESERVED)
-		return device_line_of_pages(d, info);
-	return line->life == fuzz_get32(info->user_data + 4) ? line : NULL;
+		line = device_line_of_pages(d, info);
+	else if (line->life != fuzz_get32(info->user_data + 4))
+		line = NULL;
+	if (!line || line->pipe == !!(d->offer.flags & VMB_OFFER_PIPE))
+		return line;
+	fuzz_need(both.mad);
+	return NULL;
 }
 
 static void device_attached(struct both_device *d, struct both_line *line)
