@@ -546,8 +546,10 @@ void both_driver_sleeps(void)
 	for (unsigned i = 0; i < both.drivers; i++) {
 		struct both_driver *d = &both.driver[i];
 
-		if (!d->dead && !d->released && !d->rescinded && !d->sub)
-			d->away = BOTH_ASLEEP;
+		if (d->dead || d->released || d->sub)
+			continue;
+		d->away = BOTH_ASLEEP;
+		d->rescinded = 0; /* it is told again */
 	}
 	both.asleep = 1;
 	both_machine_reset();

@@ -204,9 +204,14 @@ static int guest_offer_adopt(struct vmb_guest *g, const struct vmb_offer *o, uin
 void vmbi_guest_lose(struct vmb_guest *g)
 {
 	g->only_version = 0;
-	for (uint32_t i = 1; i <= g->slots_used; i++)
-		if (g->channels[i].flags & VMBI_GC_LOST)
-			vmbi_guest_abandon(g, &g->channels[i]);
+	for (uint32_t i = 1; i <= g->slots_used; i++) {
+		struct vmbi_gc *c = &g->channels[i];
+
+		if (!(c->flags & VMBI_GC_LOST))
+			continue;
+		c->flags |= VMBI_GC_RESCINDED; /* its device may be offered again before it is released */
+		vmbi_guest_abandon(g, c);
+	}
 }
 
 int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)

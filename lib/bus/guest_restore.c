@@ -685,8 +685,7 @@ static void gr_commit(struct guest_restore *l)
 /* A primary that its owner knows: its handle stays. */
 static int gr_outlives(const struct vmbi_gc *c)
 {
-	return (c->flags & (VMBI_GC_SEEN | VMBI_GC_RELEASED | VMBI_GC_ABANDONED)) == VMBI_GC_SEEN && !c->offer.subchannel &&
-	       !(c->offer.flags & VMB_OFFER_HVSOCK);
+	return (c->flags & (VMBI_GC_SEEN | VMBI_GC_RELEASED)) == VMBI_GC_SEEN && !c->offer.subchannel && !(c->offer.flags & VMB_OFFER_HVSOCK);
 }
 
 /* The end that was loaded becomes one that was never connected, but for handles, and the version that it will ask for. */
@@ -705,7 +704,7 @@ static int gr_anew(struct guest_restore *l)
 	l->lists = l->connects = 0;
 	for (uint32_t i = 1; i <= slots; i++) {
 		struct vmbi_gc *c = &g->channels[i];
-		uint32_t generation = c->generation, lives = (uint32_t)gr_outlives(c);
+		uint32_t generation = c->generation, lives = (uint32_t)gr_outlives(c), rescinded = c->flags & VMBI_GC_RESCINDED;
 		struct vmb_offer offer = c->offer;
 
 		VMBI_MEMSET(&c->state, 0, sizeof *c - offsetof(struct vmbi_gc, state));
@@ -714,9 +713,11 @@ static int gr_anew(struct guest_restore *l)
 		if (!lives)
 			continue;
 		c->offer = offer;
-		c->flags = VMBI_GC_SEEN | VMBI_GC_LOST;
+		c->flags = VMBI_GC_SEEN | VMBI_GC_LOST | rescinded;
 		vmbi_guest_device_add(g, i, vmbi_guest_device_key(&offer));
 		g->live++;
+		if (rescinded) /* which its owner may not have been told */
+			vmbi_guest_abandon(g, c);
 		vmbi_gc_changed(g, c);
 	}
 	gr_free_lists(l);

@@ -459,9 +459,10 @@ Test(guest_save, a_watcher_is_told_what_there_is)
 	b->cfg.trace = trace;
 	bench_init(b);
 	cr_assert_eq(vmb_guest_restore(b->g, rich.bytes, rich.n, VMB_RESTORE_ANEW), 0);
-	cr_assert_eq(n_told, 7); /* one each for the handles that live on */
+	cr_assert_eq(n_told, 8); /* one each for the handles that live on */
 	for (uint32_t i = 0; i < n_told; i++)
-		cr_assert(told[i].point == VMB_TRACE_CHANNEL && !told[i].a && told[i].b == VMB_STATE_OFFERED && told[i].d == VMB_HAS_SEEN);
+		cr_assert(told[i].point == VMB_TRACE_CHANNEL && !told[i].a && told[i].b == VMB_STATE_OFFERED &&
+			  told[i].d == (VMB_HAS_SEEN | (i + 1 == RESCINDED ? VMB_HAS_RESCINDED | VMB_HAS_ABANDONED : 0)));
 	bench_free(b);
 }
 
@@ -559,11 +560,55 @@ Test(guest_save, anew)
 	cr_assert_eq(bench_expect(b, VMB_EV_RESCINDED, 0)->ch, h[3]); /* the other one is gone */
 	bench_expect(b, VMB_EV_OFFERS_DONE, 0);
 	b->silent = 0;
+	bench_offer(b, 8, 3, 0);
+	bench_run(b);
+	cr_assert_neq(bench_expect(b, VMB_EV_OFFER, 0)->ch, h[3]); /* too late for the old handle */
+	cr_assert_eq(b->events[b->taken - 1].flags, 0);
 	bench_opened(b, h[1], 1);
 	cr_assert_eq(vmb_guest_release(b->g, h[3]), 0);
 	bench_run(b);
 	bench_expect(b, VMB_EV_GONE, 0);
 	cr_assert_eq(bench_sent(b, RELEASED), 0); /* that number is another's now */
+	bench_free(b);
+}
+
+/* What was rescinded before the sleep is, whether its owner had heard of it or not, and whatever is offered now. */
+Test(guest_save, anew_after_rescind)
+{
+	struct bench *b = bench_offered(VMB_V5_2, 1);
+	vmb_handle heard = b->open[0].handle, unheard;
+
+	bench_offer(b, 2, 2, 0);
+	bench_run(b);
+	unheard = bench_expect(b, VMB_EV_OFFER, 0)->ch;
+	bench_rescind(b, 1);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_RESCINDED, 0)->ch, heard);
+	bench_say(b, RESCIND, "channel_id", 2ull, NULL);
+	save(b, &rich, 0);
+	bench_free(b);
+
+	b = fresh();
+	b->offers[0] = 0;
+	cr_assert_eq(vmb_guest_restore(b->g, rich.bytes, rich.n, VMB_RESTORE_ANEW), 0);
+	bench_poll(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_RESCINDED, 0)->ch, heard);
+	cr_assert_eq(bench_expect(b, VMB_EV_RESCINDED, 0)->ch, unheard);
+	bench_quiet(b);
+	cr_assert_eq(vmb_guest_release(b->g, heard), 0);
+	b->silent = BIT(REQUEST_OFFERS);
+	cr_assert_eq(vmb_guest_connect(b->g), 0);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_GONE, 0)->ch, heard);
+	bench_expect(b, VMB_EV_CONNECTED, 0);
+	bench_offer(b, 2, 2, 0);
+	bench_run(b);
+	cr_assert_neq(bench_expect(b, VMB_EV_OFFER, 0)->ch, unheard); /* the same device, another offer */
+	cr_assert_eq(b->events[b->taken - 1].flags, 0);
+	cr_assert_eq(vmb_guest_release(b->g, unheard), 0);
+	bench_run(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_GONE, 0)->ch, unheard);
+	cr_assert_eq(bench_sent(b, RELEASED), 0);
 	bench_free(b);
 }
 

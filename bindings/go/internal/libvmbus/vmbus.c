@@ -13674,8 +13674,7 @@ static void gr_commit(struct guest_restore *l)
 /* A primary that its owner knows: its handle stays. */
 static int gr_outlives(const struct vmbi_gc *c)
 {
-	return (c->flags & (VMBI_GC_SEEN | VMBI_GC_RELEASED | VMBI_GC_ABANDONED)) == VMBI_GC_SEEN && !c->offer.subchannel &&
-	       !(c->offer.flags & VMB_OFFER_HVSOCK);
+	return (c->flags & (VMBI_GC_SEEN | VMBI_GC_RELEASED)) == VMBI_GC_SEEN && !c->offer.subchannel && !(c->offer.flags & VMB_OFFER_HVSOCK);
 }
 
 /* The end that was loaded becomes one that was never connected, but for handles, and the version that it will ask for. */
@@ -13694,7 +13693,7 @@ static int gr_anew(struct guest_restore *l)
 	l->lists = l->connects = 0;
 	for (uint32_t i = 1; i <= slots; i++) {
 		struct vmbi_gc *c = &g->channels[i];
-		uint32_t generation = c->generation, lives = (uint32_t)gr_outlives(c);
+		uint32_t generation = c->generation, lives = (uint32_t)gr_outlives(c), rescinded = c->flags & VMBI_GC_RESCINDED;
 		struct vmb_offer offer = c->offer;
 
 		VMBI_MEMSET(&c->state, 0, sizeof *c - offsetof(struct vmbi_gc, state));
@@ -13703,9 +13702,11 @@ static int gr_anew(struct guest_restore *l)
 		if (!lives)
 			continue;
 		c->offer = offer;
-		c->flags = VMBI_GC_SEEN | VMBI_GC_LOST;
+		c->flags = VMBI_GC_SEEN | VMBI_GC_LOST | rescinded;
 		vmbi_guest_device_add(g, i, vmbi_guest_device_key(&offer));
 		g->live++;
+		if (rescinded) /* which its owner may not have been told */
+			vmbi_guest_abandon(g, c);
 		vmbi_gc_changed(g, c);
 	}
 	gr_free_lists(l);
@@ -14753,9 +14754,14 @@ static int guest_offer_adopt(struct vmb_guest *g, const struct vmb_offer *o, uin
 static void vmbi_guest_lose(struct vmb_guest *g)
 {
 	g->only_version = 0;
-	for (uint32_t i = 1; i <= g->slots_used; i++)
-		if (g->channels[i].flags & VMBI_GC_LOST)
-			vmbi_guest_abandon(g, &g->channels[i]);
+	for (uint32_t i = 1; i <= g->slots_used; i++) {
+		struct vmbi_gc *c = &g->channels[i];
+
+		if (!(c->flags & VMBI_GC_LOST))
+			continue;
+		c->flags |= VMBI_GC_RESCINDED; /* its device may be offered again before it is released */
+		vmbi_guest_abandon(g, c);
+	}
 }
 
 static int vmbi_guest_on_offer(struct vmb_guest *g, const uint8_t *msg)

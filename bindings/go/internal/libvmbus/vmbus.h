@@ -847,9 +847,9 @@ VMB_API int vmb_guest_save(struct vmb_guest *g, uint32_t format, void *buf, size
  * as ever, or close or release it. Without that flag close what had been opened and was not closed (vmb_guest_open: VMB_ESTATE): its open had
  * failed, its ring was bad, or it is rescinded. Waits begin anew. An error changes nothing; its meaning is as for vmb_host_restore.
  * VMB_RESTORE_ANEW: the host has a new connection to give, as after hibernation. Nothing of the old one is left but the handles of primary
- * channels, but sockets, that were not rescinded or released. vmb_guest_connect asks for the version of before and no other; a channel
- * offered for the same device gets its old handle back (EV_OFFER with VMB_EVF_RESTORED: open it as a new one), whatever its id is now;
- * EV_RESCINDED comes for the others before EV_OFFERS_DONE. VMB_ESTATE: it was not connected when it was saved. */
+ * channels, but sockets, that were not released. vmb_guest_connect asks for the version of before and no other; a channel offered for the
+ * same device gets its old handle back (EV_OFFER with VMB_EVF_RESTORED: open it as a new one), whatever its id is now; EV_RESCINDED comes for
+ * the others before EV_OFFERS_DONE, at once for those that were rescinded before. VMB_ESTATE: it was not connected when it was saved. */
 VMB_API int vmb_guest_restore(struct vmb_guest *g, const void *buf, size_t bytes, uint32_t flags);
 #define VMB_RESTORE_ANEW 0x1u /* with a new connection */
 
