@@ -174,6 +174,28 @@ Test(guest_save_states, the_servers_monitor_pages)
 	bench_free(b);
 }
 
+/* ---- a channel that nobody has heard of */
+
+Test(guest_save_states, an_offer_that_came_and_went)
+{
+	struct bench *b = connected();
+
+	bench_offer(b, 3, 3, 0);
+	bench_answer(b);
+	posts_fail(b, VMB_HV_NO_BUFFERS, UINT32_MAX / 2);
+	bench_say(b, RESCIND, "channel_id", 3ull, NULL);
+	bench_answer(b);
+	save(b); /* its id is not given back yet */
+	b = fresh();
+	cr_assert_eq(restore_with(b, CHANNEL, 0, CHANNEL_FLAGS_AT, 4), VMB_EINVAL); /* rescinded, and to be told of */
+	cr_assert_eq(restore(b), 0);
+	bench_run(b);
+	bench_quiet(b);
+	cr_assert_eq(bench_sent(b, RELEASED), 1);
+	cr_assert_eq(bench_info(b).channels, 0);
+	bench_free(b);
+}
+
 /* ---- a channel that somebody has left open */
 
 Test(guest_save_states, a_stranger_that_is_being_closed)

@@ -13175,12 +13175,13 @@ static int gr_channel_flags_ok(const struct vmb_guest *g, const struct vmbi_gc *
 
 	if (f >= VMBI_GC_AWAY || f & VMBI_GC_MAYBE_GONE || c->state > VMBI_GC_CLOSED || !(f & VMBI_GC_OBJECT) != !gr_has_object(c))
 		return 0;
-	if (!(f & VMBI_GC_SEEN) && (c->state != VMBI_GC_IDLE || f & ~VMBI_GC_RELEASED))
+	if (!(f & VMBI_GC_SEEN) && (c->state != VMBI_GC_IDLE || (f & ~VMBI_GC_RELEASED && f != (VMBI_GC_RESCINDED | VMBI_GC_RELEASED))))
 		return 0;
 	if ((f & VMBI_GC_OPEN_LOST && !(f & VMBI_GC_OPEN_OUT)) || (f & VMBI_GC_MODIFY_LOST && !(f & VMBI_GC_MODIFY_OUT)))
 		return 0;
-	if (f & VMBI_GC_RESCINDED && (!(f & VMBI_GC_ABANDONED) || f & (VMBI_GC_OPEN_OUT | VMBI_GC_HOST_OPEN | VMBI_GC_CLOSE_OUT)))
-		return f == VMBI_GC_RESCINDED || f == (VMBI_GC_RESCINDED | VMBI_GC_RELEASED);
+	if (f & VMBI_GC_RESCINDED && f & VMBI_GC_SEEN &&
+	    (!(f & VMBI_GC_ABANDONED) || f & (VMBI_GC_OPEN_OUT | VMBI_GC_HOST_OPEN | VMBI_GC_CLOSE_OUT)))
+		return 0;
 	if (f & VMBI_GC_CLOSE_OUT && !(f & VMBI_GC_RESERVED))
 		return 0;
 	if (f & VMBI_GC_RESERVED && !(f & VMBI_GC_KEPT) && g->version < VMB_V4_0)
