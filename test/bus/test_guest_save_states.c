@@ -182,13 +182,15 @@ Test(guest_save_states, an_offer_that_came_and_went)
 
 	bench_offer(b, 3, 3, 0);
 	bench_answer(b);
+	save(b);
+	b = fresh();
+	cr_assert_eq(restore_with(b, CHANNEL, 0, CHANNEL_FLAGS_AT, 4), VMB_EINVAL); /* rescinded, and still to be told of */
+	cr_assert_eq(restore(b), 0);
 	posts_fail(b, VMB_HV_NO_BUFFERS, UINT32_MAX / 2);
 	bench_say(b, RESCIND, "channel_id", 3ull, NULL);
 	bench_answer(b);
 	save(b); /* its id is not given back yet */
-	b = fresh();
-	cr_assert_eq(restore_with(b, CHANNEL, 0, CHANNEL_FLAGS_AT, 4), VMB_EINVAL); /* rescinded, and to be told of */
-	cr_assert_eq(restore(b), 0);
+	b = restored();
 	bench_run(b);
 	bench_quiet(b);
 	cr_assert_eq(bench_sent(b, RELEASED), 1);
