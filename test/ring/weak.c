@@ -3,6 +3,8 @@
 #include "weak.h"
 #include "harness/port.h"
 
+#include <endian.h>
+
 static const struct weak_case *weak;
 
 static int weak_access(struct port_access *a)
@@ -11,15 +13,19 @@ static int weak_access(struct port_access *a)
 		return 0;
 	switch (a->op) {
 	case PORT_LOAD:
-	case PORT_READ64:
 		a->value = walk_load(a->shared, a->bytes, __ATOMIC_RELAXED);
+		return 1;
+	case PORT_READ64:
+		a->value = le64toh(walk_load(a->shared, a->bytes, __ATOMIC_RELAXED));
 		return 1;
 	case PORT_LOAD_ACQUIRE:
 		a->value = walk_load(a->shared, a->bytes, __ATOMIC_ACQUIRE);
 		return 1;
 	case PORT_STORE:
-	case PORT_WRITE64:
 		walk_store(a->shared, a->bytes, a->value, __ATOMIC_RELAXED);
+		return 1;
+	case PORT_WRITE64:
+		walk_store(a->shared, a->bytes, htole64(a->value), __ATOMIC_RELAXED);
 		return 1;
 	case PORT_STORE_RELEASE:
 		walk_store(a->shared, a->bytes, a->value, __ATOMIC_RELEASE);
