@@ -43,10 +43,10 @@ static uint32_t driver_ring_page(unsigned line)
 static void driver_back(uint32_t page, uint32_t n, int status)
 {
 	fuzz_need(status == 0 || (status == VMB_ELEAK && both.lossy));
-	if (status)
-		both_wire_lend(page, n, BOTH_KEPT);
-	else
+	if (!status)
 		both_wire_back(page, n);
+	else if (both.lent[page] != BOTH_FOR_GOOD)
+		both_wire_lend(page, n, BOTH_KEPT);
 }
 
 /* ---- opens */
