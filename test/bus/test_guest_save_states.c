@@ -431,6 +431,42 @@ Test(guest_save_states, kept_without_a_connection)
 	bench_free(b);
 }
 
+/* Its owner gives up a list of such a channel, and no host has answered yet. */
+Test(guest_save_states, kept_with_a_list_that_goes)
+{
+	uint64_t words[] = { VMB_RANGE(VMB_PAGE, 0), 0x123 };
+	struct vmb_list list = { words, 2, 1 };
+	struct bench *b = connected();
+	vmb_handle h = offered(b, 1);
+	uint32_t gpadl;
+	size_t at;
+
+	cr_assert_eq(vmb_guest_gpadl_create(b->g, h, &list, &gpadl), 0);
+	bench_run(b);
+	bench_expect(b, VMB_EV_GPADL, 0);
+	(void)bench_opened(b, h, 1);
+	save(b);
+	at = saved_find(&blob, CONNECTION, 0);
+	saved_put(&blob, at + STATE_AT, VMB_BUS_NONE);
+	saved_put(&blob, at + STATE_AT + 4, 0);
+	at = saved_find(&blob, CHANNEL, 0);
+	saved_put(&blob, at + CHANNEL_FLAGS_AT, saved_get(&blob, at + CHANNEL_FLAGS_AT) | 0x18000);
+	saved_fix(&blob);
+	b = fresh();
+	b->off = 1;
+	cr_assert_eq(restore_with(b, LIST, 0, 8 + 8, 2), VMB_EINVAL); /* announced, and to whom? */
+	cr_assert_eq(restore(b), 0);
+	cr_assert_eq(vmb_guest_gpadl_destroy(b->g, gpadl), 0);
+	save(b);
+	b = fresh();
+	b->off = 1;
+	cr_assert_eq(restore(b), 0);
+	bench_poll(b);
+	cr_assert_eq(bench_expect(b, VMB_EV_OFFER, 0)->ch, h);
+	cr_assert_eq(vmb_guest_gpadl_destroy(b->g, gpadl), VMB_ENOENT); /* that was said */
+	bench_free(b);
+}
+
 /* Reserved channels came with 4.0. */
 Test(guest_save_states, reserved_before_there_was_that)
 {

@@ -13297,7 +13297,7 @@ static int gr_list_ok(const struct vmb_guest *g, const struct vmbi_gg *d, uint32
 		return 0;
 	if (d->state == VMBI_GG_ALIVE && f & VMBI_GG_FINAL && !(f & VMBI_GG_RING)) /* that of an open that was not answered has leaked */
 		return 0;
-	if (!GR_CONNECTED(g) && d->state != VMBI_GG_ALIVE && d->state != VMBI_GG_SETTLED && d->state != VMBI_GG_BURNT)
+	if (!GR_CONNECTED(g) && (d->state == VMBI_GG_ANNOUNCE || d->state == VMBI_GG_CREATE))
 		return 0;
 	return d->state != VMBI_GG_ANNOUNCE || d->sent < vmbi_gpadl_messages(d->words);
 }
