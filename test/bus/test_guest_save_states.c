@@ -500,6 +500,8 @@ Test(guest_save_states, what_does_not_fit_together)
 		{ CHANNEL, CHANNEL_FLAGS_AT, 0x10091 }, /* kept, and not reserved */
 		{ CHANNEL, CHANNEL_FLAGS_AT, 0x11 },    /* open, and not at the host */
 		{ CHANNEL, CHANNEL_FLAGS_AT, 0x200b1 }, /* its CLOSE is not answered, and it is not reserved */
+		{ CHANNEL, CHANNEL_FLAGS_AT, 0x95 },    /* rescinded, and its owner need not stop */
+		{ CHANNEL, CHANNEL_FLAGS_AT, 0x9d },    /* rescinded, and open at the host */
 		{ LIST, 8 + 8, 6 },                     /* settled, and not told to be so */
 		{ LIST, 8 + 8, 3 | 8 },                 /* a state that is none */
 		{ LIST, 8 + 8, 4 },                     /* torn down, and nobody wants that */
