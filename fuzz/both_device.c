@@ -51,15 +51,21 @@ int both_device_offers(struct vmb_offer *o, struct both_device *d)
 	return r;
 }
 
-static uint32_t device_primary(const struct vmb_offer *o)
+/* The number + 1 of the device that is there with this instance and subchannel, or 0. */
+static uint32_t device_of_offer(const struct vmb_offer *o, uint32_t subchannel)
 {
-	for (unsigned i = 0; o->subchannel && i < both.devices; i++) {
+	for (unsigned i = 0; i < both.devices; i++) {
 		const struct both_device *d = &both.device[i];
 
-		if (!d->removed && !d->offer.subchannel && !memcmp(d->offer.instance.byte, o->instance.byte, 16))
+		if (!d->removed && d->offer.subchannel == subchannel && !memcmp(d->offer.instance.byte, o->instance.byte, 16))
 			return i + 1;
 	}
 	return 0;
+}
+
+static uint32_t device_primary(const struct vmb_offer *o)
+{
+	return o->subchannel ? device_of_offer(o, 0) : 0;
 }
 
 static void device_offer(const struct fuzz_step *s)
@@ -421,13 +427,10 @@ void both_device_gone(void)
 /* The next process knows devices by their offers only: what a removed one served, it asks of the one that came in its place. */
 static void device_leaves(const struct both_device *d)
 {
-	for (unsigned i = 0; d->served && i < both.devices; i++) {
-		struct both_device *next = &both.device[i];
+	uint32_t next = d->served ? device_of_offer(&d->offer, d->offer.subchannel) : 0;
 
-		if (!next->removed && next->offer.subchannel == d->offer.subchannel &&
-		    !memcmp(next->offer.instance.byte, d->offer.instance.byte, 16))
-			next->served = 1;
-	}
+	if (next)
+		both.device[next - 1].served = 1;
 }
 
 /* The host's end goes on in another process: what was mapped is not, and the devices are offered again. */

@@ -409,13 +409,11 @@ Test(guest_save_states, closed_and_not_told)
 	bench_free(b);
 }
 
-/* Open as a reserved channel, which has outlived its connection: then nothing waits for an answer. control-plane.md 10.5 */
-Test(guest_save_states, kept_without_a_connection)
+/* Save, and make the first channel, which is open, a reserved one that has outlived its connection. */
+static void save_kept(struct bench *b)
 {
-	struct bench *b = connected();
 	size_t at;
 
-	(void)bench_opened(b, offered(b, 1), 1);
 	save(b);
 	at = saved_find(&blob, CONNECTION, 0);
 	saved_put(&blob, at + STATE_AT, VMB_BUS_NONE);
@@ -423,6 +421,15 @@ Test(guest_save_states, kept_without_a_connection)
 	at = saved_find(&blob, CHANNEL, 0);
 	saved_put(&blob, at + CHANNEL_FLAGS_AT, saved_get(&blob, at + CHANNEL_FLAGS_AT) | 0x18000);
 	saved_fix(&blob);
+}
+
+/* Open as a reserved channel, which has outlived its connection: then nothing waits for an answer. control-plane.md 10.5 */
+Test(guest_save_states, kept_without_a_connection)
+{
+	struct bench *b = connected();
+
+	(void)bench_opened(b, offered(b, 1), 1);
+	save_kept(b);
 	b = fresh();
 	cr_assert_eq(restore_with(b, LIST, 0, 8 + 8, 2), VMB_EINVAL);
 	cr_assert_eq(restore(b), 0);
@@ -439,19 +446,12 @@ Test(guest_save_states, kept_with_a_list_that_goes)
 	struct bench *b = connected();
 	vmb_handle h = offered(b, 1);
 	uint32_t gpadl;
-	size_t at;
 
 	cr_assert_eq(vmb_guest_gpadl_create(b->g, h, &list, &gpadl), 0);
 	bench_run(b);
 	bench_expect(b, VMB_EV_GPADL, 0);
 	(void)bench_opened(b, h, 1);
-	save(b);
-	at = saved_find(&blob, CONNECTION, 0);
-	saved_put(&blob, at + STATE_AT, VMB_BUS_NONE);
-	saved_put(&blob, at + STATE_AT + 4, 0);
-	at = saved_find(&blob, CHANNEL, 0);
-	saved_put(&blob, at + CHANNEL_FLAGS_AT, saved_get(&blob, at + CHANNEL_FLAGS_AT) | 0x18000);
-	saved_fix(&blob);
+	save_kept(b);
 	b = fresh();
 	b->off = 1;
 	cr_assert_eq(restore_with(b, LIST, 0, 8 + 8, 2), VMB_EINVAL); /* announced, and to whom? */
